@@ -1,0 +1,159 @@
+"""Base models that adapters and sinks extend with their own fields: connection, device, tag, sink.
+
+What stands here is what the runtime itself acts on; an adapter adds the rest (address, unit id, word order …) in its
+own ``config.py``. Unknown keys are errors, models are frozen, each field says what it is for and in which unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gateway.config.fields import Deadband, Duration, Name, TagName
+from gateway.model.types import DataType
+
+
+class Model(BaseModel):
+    """A part of the configuration: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Access(StrEnum):
+    """What may be done with a tag."""
+
+    READ = "read"
+    WRITE = "write"
+    READ_WRITE = "read/write"
+
+
+class Report(StrEnum):
+    """When a value that was read is sent on."""
+
+    CHANGE = "change"
+    ALWAYS = "always"
+
+
+class TagConfig(Model):
+    """A named value of a device. Adapters add the address and how the bytes are to be read."""
+
+    name: TagName
+    """Name of the tag, unique within its device."""
+    type: DataType
+    """Type of the value in the machine."""
+    scale: Annotated[float, Field(gt=-1e300, lt=1e300)] = 1.0
+    """Engineering value = raw value × scale + offset."""
+    offset: float = 0.0
+    """Added after scaling, in engineering units."""
+    unit: Annotated[str, Field(max_length=32)] = ""
+    """Engineering unit, such as °C, bar, kWh."""
+    range: tuple[float, float] | None = None
+    """Lowest and highest credible engineering value; outside it the quality becomes out_of_range (uncertain)."""
+    clamp: tuple[float, float] | None = None
+    """Lowest and highest engineering value let through; what lies outside is limited, with quality clamped."""
+    scan: Duration | None = None
+    """Scan rate: time between two reads. Default: the device's."""
+    report: Report | None = None
+    """change: only when it differs by more than the deadband; always: every read. Default: the device's."""
+    deadband: Deadband = Deadband()
+    """Least change worth a report: 0.5 (engineering units) or 1% (of the last reported value)."""
+    min_interval: Duration = 0.0
+    """Report a changing value at most this often; 0s: no limit."""
+    max_interval: Duration = 0.0
+    """Report the value as read at least this often, changed or not; 0s: never without a change."""
+    access: Access = Access.READ
+    """read, write or read/write. Writing needs the command room to be switched on as well."""
+    description: Annotated[str, Field(max_length=500)] = ""
+    """For people; not sent."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> TagConfig:
+        if self.scale == 0:
+            raise ValueError("scale is 0, which would make every value the offset; leave it out for no scaling")
+        numeric = self.type.packed and self.type is not DataType.BOOL
+        if not numeric:
+            for field in ("scale", "offset", "range", "clamp", "deadband"):
+                if getattr(self, field) != type(self).model_fields[field].default:
+                    raise ValueError(f"{field} needs a numeric type, {self.type} has none")
+        for field in ("range", "clamp"):
+            limits = getattr(self, field)
+            if limits is not None and not limits[0] < limits[1]:
+                raise ValueError(f"{field} is [lowest, highest]; {list(limits)} is not in that order")
+        if 0 < self.max_interval < self.min_interval:
+            raise ValueError("max_interval is shorter than min_interval")
+        return self
+
+
+class DeviceConfig(Model):
+    """A machine, or a part of one, that has tags. Adapters add what addresses it on its connection."""
+
+    connection: Name
+    """Name of the connection it is reached through."""
+    profile: Name | None = None
+    """Name of the profile that describes this device model; its tags come before the device's own."""
+    params: dict[str, str | int | float | bool] = {}
+    """Values for the profile's parameters."""
+    enabled: bool = True
+    """false: stays in the file, is not read."""
+    scan: Duration = 1.0
+    """Scan rate of tags that name none."""
+    report: Report = Report.CHANGE
+    """Report policy of tags that name none."""
+    heartbeat: Duration = 60.0
+    """When nothing changed for this long, say that the values were read and are unchanged; 0s: never."""
+    description: Annotated[str, Field(max_length=500)] = ""
+    """For people; not sent."""
+
+
+class ConnectionConfig(Model):
+    """The way to reach one or more devices. Adapters add host, port, serial line, security."""
+
+    adapter: Name
+    """Id of the adapter, as `xingsha adapters` lists them."""
+    timeout: Duration = 1.0
+    """How long one request may stay unanswered."""
+    retry: Duration = 5.0
+    """First wait before a device or link that is down is tried again; doubles, with jitter, up to retry_max."""
+    retry_max: Duration = 60.0
+    """Longest wait between two tries."""
+    enabled: bool = True
+    """false: the connection and its devices stay in the file and are left alone."""
+
+    @property
+    def endpoint(self) -> str:
+        """Identity of what can only be owned once, such as ``tcp://10.0.0.5:502`` or ``serial:/dev/ttyS0``."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _retry_in_order(self) -> ConnectionConfig:
+        if self.retry_max < self.retry:
+            raise ValueError("retry_max is shorter than retry")
+        if self.timeout <= 0 or self.retry <= 0:
+            raise ValueError("timeout and retry must be longer than 0s")
+        return self
+
+
+class SinkConfig(Model):
+    """Where a lane sends to. Sinks add host, credentials, topics."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterModels:
+    """The three models that an adapter brings; the loader asks for them by adapter id."""
+
+    connection: type[ConnectionConfig]
+    device: type[DeviceConfig]
+    tag: type[TagConfig]
+
+
+Raw = dict[str, Any]

@@ -1,0 +1,109 @@
+"""Field types that configuration models share: durations, sizes, secrets, deadbands. For adapter authors too."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field, GetPydanticSchema, PlainSerializer, SecretStr
+from pydantic_core import core_schema
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|min|m|h|d)")
+_SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?")
+_POWER: Final = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def parse_duration(value: object) -> float:
+    """Seconds of ``250ms``, ``1s``, ``5min``, ``72h``, ``7d``; a bare number is refused, except 0."""
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        return float(match[1]) * _SECONDS[match[2]]
+    if value == 0 and not isinstance(value, bool):
+        return 0.0
+    raise ValueError("a duration with its unit, such as 250ms, 1s, 5min, 72h or 7d")
+
+
+def parse_size(value: object) -> int:
+    """Bytes of ``512kB``, ``2GB``, ``1GiB``; a bare number is bytes."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        return int(float(match[1]) * (1024 if match[3] else 1000) ** _POWER[match[2]])
+    raise ValueError("a size in bytes, such as 512kB, 2GB or 1GiB")
+
+
+def format_duration(seconds: float) -> str:
+    """Shortest text that `parse_duration` reads back as the same duration."""
+    for unit in ("d", "h", "min", "s", "ms", "us"):
+        if seconds >= _SECONDS[unit] and (seconds / _SECONDS[unit]).is_integer():
+            return f"{seconds / _SECONDS[unit]:.0f}{unit}"
+    return f"{seconds:.15g}s" if seconds else "0s"
+
+
+def _string_schema(example: str) -> GetPydanticSchema:
+    return GetPydanticSchema(
+        get_pydantic_json_schema=lambda _schema, _handler: {"type": "string", "examples": [example]}
+    )
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration), _string_schema("1s")]
+"""Seconds as a float; written with a unit in the file."""
+
+Size = Annotated[int, BeforeValidator(parse_size), _string_schema("2GB")]
+"""Bytes; written with a unit in the file."""
+
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\s/+#$\"'\\\x00-\x1f\x7f]+$")]
+"""A device, connection or lane name: it becomes a topic level, so no space, quote, ``/``, ``+``, ``#`` or ``$``."""
+
+TagName = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+Secret = SecretStr
+"""Never shown by repr, log or export."""
+
+
+class Deadband:
+    """Least change worth a report: absolute, in engineering units, or a percentage of the last reported value."""
+
+    __slots__ = ("absolute", "percent")
+
+    def __init__(self, absolute: float = 0.0, percent: float = 0.0) -> None:
+        self.absolute = absolute
+        self.percent = percent
+
+    @classmethod
+    def parse(cls, value: object) -> Deadband:
+        """Read ``0.5`` (absolute) or ``1%``."""
+        if isinstance(value, Deadband):
+            return value
+        try:
+            if isinstance(value, str) and value.strip().endswith("%"):
+                percent = float(value.strip()[:-1])
+                if 0 <= percent <= 100:
+                    return cls(percent=percent)
+            elif isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
+                return cls(absolute=float(value))
+        except ValueError:
+            pass
+        raise ValueError("a change in engineering units, such as 0.5, or a percentage, such as 1%")
+
+    def __repr__(self) -> str:
+        return f"{self.percent:g}%" if self.percent else f"{self.absolute:g}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Deadband) and (self.absolute, self.percent) == (
+            other.absolute,
+            other.percent,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.absolute, self.percent))
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.parse, serialization=core_schema.to_string_ser_schema())
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "%$"}]}

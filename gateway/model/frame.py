@@ -1,0 +1,46 @@
+"""Frame: what was read from one device in one go, as columns. The unit that moves through the house."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+from typing import Final
+
+import msgspec
+
+from gateway.model.schema import SchemaId
+
+PackedOrList = bytes | list[str | bytes | None]
+"""One column: packed little-endian numbers, or a list for strings and bytes."""
+
+NARROW_INDEX: Final = 65_536
+"""Up to this many tags in the schema an index is packed uint16, above it uint32 (both little-endian)."""
+
+
+class FrameFlag(IntFlag):
+    """What a reader should know about a frame as a whole. A public contract: only add."""
+
+    CONFIRMED = 1
+    """No values: the tags in the index were read at ``time`` and are unchanged since their last report."""
+    REPLAYED = 2
+    """Not live: recovered from the device's own history."""
+    TIME_UNTRUSTED = 4
+    """The gateway's clock was not known to be right when this was stamped."""
+    SOURCE_TIME = 8
+    """``time`` comes from the device, not from the gateway."""
+
+
+class Frame(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One reading of one poll group. Every sequence runs in schema order over the tags that are present."""
+
+    schema: SchemaId
+    time: int
+    """Nanoseconds since the Unix epoch, UTC: when the values were known to hold."""
+    columns: list[bytes | list[str | bytes | None]]
+    """One entry per column of the schema: packed little-endian values, or a list. Empty where none is present."""
+    index: bytes | None = None
+    """Positions of the tags present, ascending (uint16 or uint32, see NARROW_INDEX); None: all of them."""
+    quality: bytes | None = None
+    """One code per value (see model.quality); None: all good. A bad value's slot holds 0, "" or None: not a value."""
+    offsets: bytes | None = None
+    """Packed int64, nanoseconds to add to ``time`` per value; None: all at ``time``."""
+    flags: int = 0

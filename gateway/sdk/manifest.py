@@ -1,0 +1,112 @@
+"""Finds adapters without importing them: folders in ``adapters/`` and entry points, each with an ``adapter.toml``."""
+
+from __future__ import annotations
+
+import importlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from gateway.config.base import AdapterModels
+from gateway.model.faults import ConfigFault
+from gateway.sdk.adapter import AdapterModule
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The content of an adapter.toml: what can be known about an adapter without importing it."""
+
+    id: str
+    title: str
+    title_zh: str
+    spec: str
+    """The standard it implements, with its edition."""
+    package: str
+    """Python package that holds ``models`` and ``adapter``."""
+    capabilities: tuple[str, ...]
+    transports: tuple[str, ...]
+    default_port: int
+    simulator: str
+    """``module:attribute`` of the simulator; empty: none."""
+    extra: str
+    """Name of the optional dependency set it needs; empty: none."""
+    tier: str
+    owner: str
+    folder: Path
+
+    @classmethod
+    def read(cls, path: Path, package: str) -> Manifest:
+        """Read an adapter.toml. Raises ConfigFault with the file's name for one that is not complete."""
+        try:
+            data = tomllib.loads(path.read_text("utf-8"))
+            return cls(
+                id=data["id"],
+                title=data["title"],
+                title_zh=data["title_zh"],
+                spec=data["spec"],
+                package=package,
+                capabilities=tuple(data["capabilities"]),
+                transports=tuple(data["transports"]),
+                default_port=data.get("default_port", 0),
+                simulator=data.get("simulator", ""),
+                extra=data.get("extra", ""),
+                tier=data["tier"],
+                owner=data["owner"],
+                folder=path.parent,
+            )
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigFault(f"{path}: cannot be read: {error}", code="manifest_invalid") from error
+        except KeyError as error:
+            raise ConfigFault(f"{path}: {error.args[0]} is missing", code="manifest_invalid") from error
+
+    def load(self) -> AdapterModule:
+        """Import the adapter. Raises ConfigFault that says which extra to install when a dependency is missing."""
+        try:
+            return cast("AdapterModule", importlib.import_module(self.package))
+        except ModuleNotFoundError as error:
+            if self.extra:
+                raise ConfigFault(
+                    f"adapter {self.id} needs the module {error.name}: pip install 'xingsha-gateway[{self.extra}]'",
+                    code="extra_missing",
+                ) from error
+            raise
+
+    def load_simulator(self) -> Any:
+        """Import and return the simulator class. Raises ConfigFault when the adapter has none."""
+        if not self.simulator:
+            raise ConfigFault(f"adapter {self.id} brings no simulator", code="no_simulator")
+        module, _, attribute = self.simulator.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+@cache
+def manifests() -> Mapping[str, Manifest]:
+    """All adapters that are installed, by id. Reads manifests only; no adapter is imported."""
+    found: dict[str, Manifest] = {}
+    packages = {point.value for point in entry_points(group="xingsha.adapters")}
+    tree = find_spec("adapters")
+    for place in (tree.submodule_search_locations or ()) if tree else ():
+        packages.update(f"adapters.{path.parent.name}" for path in Path(place).glob("*/adapter.toml"))
+    for package in sorted(packages):
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            continue
+        manifest = Manifest.read(Path(spec.origin).parent / "adapter.toml", package)
+        found[manifest.id] = manifest
+    return MappingProxyType(found)
+
+
+def adapter_models(adapter: str) -> AdapterModels:
+    """Models of an adapter, imported on first use. Raises ConfigFault for an unknown id."""
+    try:
+        manifest = manifests()[adapter]
+    except KeyError:
+        known = ", ".join(sorted(manifests()))
+        raise ConfigFault(f"no adapter {adapter!r}; installed: {known}", code="adapter_unknown") from None
+    return manifest.load().models
