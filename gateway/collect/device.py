@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import time_ns
+from typing import Final
 
 import structlog
 
@@ -20,6 +21,8 @@ from gateway.observe.status import DeviceState, DeviceStatus
 from gateway.sdk.adapter import Plan, Readings
 
 log = structlog.get_logger("collect")
+
+_EVENTS: Final = {state: f"device_{state.value}" for state in DeviceState}
 
 Notify = Callable[[DeviceStatus], None]
 """Called when the state of a device has changed."""
@@ -125,7 +128,7 @@ class PolledDevice:
         if state is DeviceState.UP:
             log.info("device_up", **fields)
         else:
-            log.warning("device_" + state.value, reason=reason, message=message, **fields)
+            log.warning(_EVENTS[state], reason=reason, message=message, **fields)
         self.notify(status)
 
 
