@@ -18,7 +18,7 @@ from gateway.collect.ranges import Ranges
 from gateway.collect.reading import Bytes, Mask, Places, Reading, spans
 from gateway.collect.report import ReportPolicy
 from gateway.config.base import Report, TagConfig
-from gateway.model.frame import NARROW_INDEX, Frame, FrameFlag
+from gateway.model.frame import NARROW_INDEX, Frame, FrameFlag, PackedOrList
 from gateway.model.quality import Quality
 from gateway.model.schema import Layout, Scale, Schema, schema_id
 from gateway.model.types import DTYPES, DataType, Value
@@ -194,8 +194,8 @@ class Normaliser:
                     known.lists[place] = read.lists[place]
         known.quality[chosen] = read.quality[chosen]
 
-    def _columns(self, read: Reading, chosen: Places | None) -> list[bytes | list[str | bytes | None]]:
-        columns: list[bytes | list[str | bytes | None]] = []
+    def _columns(self, read: Reading, chosen: Places | None) -> list[PackedOrList]:
+        columns: list[PackedOrList] = []
         for span in self._spans:
             packed = read.packed[span.start : span.end]
             first = span.first - self._lists_from
@@ -232,7 +232,7 @@ class Normaliser:
         count = int(np.count_nonzero(silent))
         if count:
             index = None if count == self.size else self._index(np.flatnonzero(silent))
-            empty: list[bytes | list[str | bytes | None]] = [b"" if span.type.packed else [] for span in self._spans]
+            empty: list[PackedOrList] = [b"" if span.type.packed else [] for span in self._spans]
             found.append((Frame(self.identity, time, empty, index=index, flags=int(FrameFlag.CONFIRMED)), 0))
 
 

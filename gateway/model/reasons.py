@@ -1,4 +1,4 @@
-"""The catalogue of reason codes: what each means, and what to do about it. A public contract: never rename, only add."""
+"""The catalogue of reason codes: what each means, and what to do. A public contract: never rename, only add."""
 
 from __future__ import annotations
 
