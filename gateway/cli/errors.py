@@ -48,7 +48,7 @@ def explain(error: BaseException) -> list[str]:
     """Lines that tell a person what happened, by code, and what to do."""
     match error:
         case Fault():
-            return _coded(error.code, str(error))
+            return _coded(error.code, *str(error).splitlines())
         case OSError():
             return _coded(ERRNO_CODES.get(error.errno or 0, "system_error"), _system_message(error))
         case _:
@@ -59,10 +59,10 @@ def explain(error: BaseException) -> list[str]:
             ]
 
 
-def _coded(code: str, message: str) -> list[str]:
-    lines = [f"error [{code}]: {_one_line(message)}"]
+def _coded(code: str, *messages: str) -> list[str]:
+    lines = [f"error [{code}]: {_one_line(message)}" for message in messages or ("",)]
     if reason := REASONS.get(code):
-        lines.append(f"  {reason.remedy_zh if _speaks_chinese() else reason.remedy}")
+        lines.append(f"  {reason.remedy_zh if speaks_chinese() else reason.remedy}")
     return lines
 
 
@@ -75,7 +75,8 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _speaks_chinese() -> bool:
+def speaks_chinese() -> bool:
+    """Return True when the environment asks for Chinese (LC_ALL, LC_MESSAGES, LANG, in this order)."""
     language = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
     return language.startswith("zh")
 

@@ -123,12 +123,14 @@ def _json(body: object, code: int = 200) -> Response:
 async def _listen(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     try:
+        if not 0 <= int(port) <= 65_535:
+            raise ValueError("a port is a number from 1 to 65535")
         found = await asyncio.get_running_loop().getaddrinfo(
             host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        family, _, _, _, place = found[0]
+        family, _, _, _, place = min(found)  # IPv4 first, where a name means both
         return socket.create_server(place[:2], family=family, backlog=_MOST_CONNECTIONS)
-    except (OSError, OverflowError, ValueError) as error:
+    except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise ConfigFault(f"observe.http: {address} is in use by another program", code="port_in_use") from error
         raise ConfigFault(f"observe.http: cannot listen on {address}: {error}", code="address_unusable") from error

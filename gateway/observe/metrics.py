@@ -99,6 +99,8 @@ class StatusCollector(Collector):
         yield info
         yield _GAUGE("xingsha_start_timestamp_seconds", "When it was started", value=_seconds(status.started))
         yield _states(status.devices)
+        yield _reasons("xingsha_device_reason", "device", [(device.name, device.reason) for device in status.devices])
+        yield _reasons("xingsha_lane_reason", "lane", [(lane.name, lane.reason) for lane in status.lanes])
         yield from _families(
             "xingsha_device_",
             ("device", "connection"),
@@ -120,14 +122,20 @@ class StatusCollector(Collector):
 def _states(devices: Iterable[DeviceStatus]) -> Metric:
     family = _GAUGE(
         "xingsha_device_state",
-        "1 for the state the device is in, 0 for the others; reason: code of the last fault, empty when up",
-        labels=("device", "connection", "state", "reason"),
+        "1 for the state the device is in, 0 for the others",
+        labels=("device", "connection", "state"),
     )
     for device in devices:
         for state in DeviceState:
-            current = device.state is state
-            reason = device.reason if current else ""
-            family.add_metric((device.name, device.connection, state.value, reason), float(current))
+            family.add_metric((device.name, device.connection, state.value), float(device.state is state))
+    return family
+
+
+def _reasons(name: str, label: str, reasons: Iterable[tuple[str, str]]) -> Metric:
+    family = _GAUGE(name, "1 for the code of the fault that holds now; absent: none", labels=(label, "reason"))
+    for concerned, reason in reasons:
+        if reason:
+            family.add_metric((concerned, reason), 1)
     return family
 
 

@@ -75,7 +75,7 @@ BUS: Final[dict[str, Reason]] = {
     ),
     "journal_foreign": Reason(
         "The file is not a journal of this gateway",
-        "Set bus.path to another file; this one belongs to another program or to another gateway id, and was left alone.",
+        "Set bus.path to another file; this one belongs to another program or another gateway id, and was left alone.",
         "该文件不是本网关的日志库",
         "将 bus.path 改为其他文件；该文件属于其他程序或其他网关 id，未做改动。",
     ),

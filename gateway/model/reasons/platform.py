@@ -27,7 +27,7 @@ PLATFORM: Final[dict[str, Reason]] = {
     ),
     "tls_failed": Reason(
         "TLS could not be agreed upon",
-        "Check that the port speaks TLS, that versions fit, and that a client certificate is given if one is asked for.",
+        "Check that the port speaks TLS, that versions fit, and that a client certificate is given if one is wanted.",
         "TLS 握手失败",
         "确认端口支持 TLS、版本兼容，并在需要时提供客户端证书。",
     ),

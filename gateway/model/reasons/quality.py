@@ -69,7 +69,7 @@ QUALITY: Final[dict[str, Reason]] = {
     ),
     "address_refused": Reason(
         "The device has no such address",
-        "Check the address against the manual: base 0 or 1, area, number of registers; some models lack some registers.",
+        "Check the address against the manual: base 0 or 1, area, number of registers; some models lack some of them.",
         "设备没有该地址",
         "对照手册核对地址：从 0 还是 1 开始、数据区、寄存器数量；部分型号没有某些寄存器。",
     ),

@@ -79,6 +79,24 @@ SETUP: Final[dict[str, Reason]] = {
         "路径类型不符（需要文件却是目录，或相反）",
         "检查路径。",
     ),
+    "python_missing": Reason(
+        "No Python of 3.11 or later was found",
+        "apt-get install python3 python3-venv, or give the path of one in XINGSHA_PYTHON.",
+        "没有找到 3.11 或更高版本的 Python",
+        "apt-get install python3 python3-venv，或用 XINGSHA_PYTHON 指定路径。",
+    ),
+    "venv_missing": Reason(
+        "This Python cannot make a virtual environment",
+        "apt-get install python3-venv.",
+        "该 Python 无法创建虚拟环境",
+        "apt-get install python3-venv。",
+    ),
+    "packages_missing": Reason(
+        "The tests need system packages that only root can install",
+        "Run the apt-get command that the message gives, as root.",
+        "测试所需的系统软件包只能由 root 安装",
+        "以 root 身份执行提示中的 apt-get 命令。",
+    ),
     "drain_timeout": Reason(
         "The gateway was told to stop and could not finish in time",
         "Nothing that was committed is lost: it is sent after the next start. A longer --drain gives more time.",
