@@ -13,7 +13,7 @@ import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +25,7 @@ MAX_PAYLOAD = 4 * 1024 * 1024
 
 _ATTEMPTS = 5
 _CHILD = """
-import logging, os, sys, threading
+import logging, os, socket, sys, threading
 from iotcore import Broker
 
 def end_with_parent():
@@ -34,7 +34,12 @@ def end_with_parent():
 
 logging.disable()
 threading.Thread(target=end_with_parent, daemon=True).start()
-Broker(config_path=sys.argv[1]).run_forever()
+broker = Broker(config_path=sys.argv[1])
+for listener in broker.listeners:  # it would go on without a port that is taken
+    host, port = listener.rsplit(":", 1)
+    with socket.socket() as probe:
+        probe.bind((host, int(port)))
+broker.run_forever()
 """
 """The broker's process. Its stdin is a pipe that the parent holds: it closes when the parent is gone, however it went.
 It has a session of its own, so that Ctrl-C in a terminal ends the parent first, which then ends the broker."""
@@ -115,19 +120,14 @@ async def embedded_broker(*, max_payload: int = MAX_PAYLOAD) -> AsyncIterator[Em
 
 
 async def stop(process: Process) -> None:
-    """End a child process that we started: ask, wait 5 s, insist."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), 5.0)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+    """End a child process that watches its stdin: close that, wait 5 s, insist."""
     if process.stdin is not None:
         process.stdin.close()
-        with suppress(OSError):
-            await process.stdin.wait_closed()
+    try:
+        await asyncio.wait_for(process.wait(), 5.0)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 async def _start(folder: Path, max_payload: int) -> tuple[Process, EmbeddedBroker]:

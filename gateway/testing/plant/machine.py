@@ -24,6 +24,7 @@ class Machine(ABC):
 
     def __init__(self, chance: Random) -> None:
         self.chance = chance
+        self._noise = Random(chance.getrandbits(64))  # noqa: S311 - of its own: looking must not change the course
         self.power = 0.0
         """Active electrical power it takes now, kW."""
         self.reactive = 0.0
@@ -41,7 +42,7 @@ class Machine(ABC):
 
     def noisy(self, value: float, sigma: float) -> float:
         """Value as a sensor with this standard deviation shows it."""
-        return value + self.chance.gauss(0.0, sigma)
+        return value + self._noise.gauss(0.0, sigma)
 
     def happens(self, mean: float, dt: float) -> bool:
         """Return True with the chance that something which occurs once in ``mean`` seconds occurs within ``dt``."""
