@@ -1,1 +1,1 @@
-"""Kit for our tests and for those of adapter authors: virtual clock, broker, simulated plant."""
+"""Kit for testing gateways and adapters, ours and third parties': a simulated plant, an embedded broker."""
