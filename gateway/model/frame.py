@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from enum import IntFlag
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from gateway.model.schema import SchemaId
 
-PackedOrList = bytes | list[str | bytes | None]
-"""One column: packed little-endian numbers, or a list for strings and bytes."""
+PackedOrList = bytes | list[Any]
+"""One column: packed little-endian numbers, or a list of str (or bytes) and None for strings (or bytes)."""
 
 NARROW_INDEX: Final = 65_536
 """Up to this many tags in the schema an index is packed uint16, above it uint32 (both little-endian)."""
@@ -35,7 +35,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     schema: SchemaId
     time: int
     """Nanoseconds since the Unix epoch, UTC: when the values were known to hold."""
-    columns: list[bytes | list[str | bytes | None]]
+    columns: list[PackedOrList]
     """One entry per column of the schema: packed little-endian values, or a list. Empty where none is present."""
     index: bytes | None = None
     """Positions of the tags present, ascending (uint16 or uint32, see NARROW_INDEX); None: all of them."""
