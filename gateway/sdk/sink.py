@@ -63,7 +63,9 @@ class Sink(Protocol):
 
     topics: Topics
 
-    def open(self, *, will: Message, birth: Message, farewell: Message) -> AbstractAsyncContextManager[SinkSession]:
+    def open(
+        self, *, will: Message | None = None, birth: Message | None = None, farewell: Message | None = None
+    ) -> AbstractAsyncContextManager[SinkSession]:
         """Connect with a last will; send the birth once connected, and the farewell when leaving in order.
 
         Raises LinkLost, AuthFault, ConfigFault. When the connection is lost, pending sends raise LinkLost.

@@ -38,14 +38,17 @@ class MqttSink:
         self.topics = config.topics.topics()
 
     @asynccontextmanager
-    async def open(self, *, will: Message, birth: Message, farewell: Message) -> AsyncIterator[SinkSession]:
+    async def open(
+        self, *, will: Message | None = None, birth: Message | None = None, farewell: Message | None = None
+    ) -> AsyncIterator[SinkSession]:
         """See `gateway.sdk.sink.Sink.open`."""
         connection = await self._connection(will)
         await self._connect(connection)
         session = MqttSession(connection, self._config, self._where)
         try:
             try:
-                await session.send(birth)
+                if birth is not None:
+                    await session.send(birth)
             except Rejected as error:
                 raise ConfigFault(str(error), code=error.code) from error
             yield session
@@ -56,7 +59,7 @@ class MqttSink:
         finally:
             connection.abort()
 
-    async def _connection(self, will: Message) -> Connection:
+    async def _connection(self, will: Message | None) -> Connection:
         config = self._config
         context = None
         if config.tls is not None:
@@ -69,7 +72,7 @@ class MqttSink:
             username=config.username if config.username or config.password is None else "",
             password=config.password.get_secret_value() if config.password else None,
             protocol=_VERSION[config.protocol],
-            will=aiomqtt.Will(will.topic, will.payload, 1, will.retain),
+            will=aiomqtt.Will(will.topic, will.payload, 1, will.retain) if will is not None else None,
             keepalive=round(config.keepalive),
             tls_context=context,
             tls_insecure=True if config.tls is not None and not config.tls.verify else None,
@@ -142,11 +145,12 @@ class MqttSession:
         """Raise the fault that ends the session, when it does."""
         raise await asyncio.shield(self._end)
 
-    async def leave(self, farewell: Message) -> None:
+    async def leave(self, farewell: Message | None) -> None:
         """Say farewell and disconnect in order, in at most two seconds; a link that is lost is let go."""
         try:
             async with asyncio.timeout(_FAREWELL):
-                await self.send(farewell)
+                if farewell is not None:
+                    await self.send(farewell)
                 self._connection.timeout = _FAREWELL
                 await self._connection.__aexit__(None, None, None)
         except (Fault, Rejected, TimeoutError, aiomqtt.MqttError):
