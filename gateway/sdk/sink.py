@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,9 @@ class SinkSession(Protocol):
         Raises Rejected (poison), Busy (same session, send again later), LinkLost or Timeout (keep and send again),
         AuthFault or ConfigFault (keep, and do not hurry).
         """
+
+    async def watch(self) -> NoReturn:
+        """Raise the fault that ends the session, when it does; a link can be lost while nothing is being sent."""
 
 
 class Sink(Protocol):
