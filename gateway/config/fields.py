@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field, GetPydanticSchema, PlainSerializer, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema, PlainSerializer, SecretStr
 from pydantic_core import core_schema
 
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|min|m|h|d)")
+_DURATION: Final = re.compile(r"(\d{1,15}(?:\.\d+)?)\s*(us|ms|s|min|m|h|d)")
 _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?")
+_SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d+)?)\s*([kKMGT]?)(i?)B?")
 _POWER: Final = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -49,13 +49,47 @@ def _string_schema(example: str) -> GetPydanticSchema:
 Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration), _string_schema("1s")]
 """Seconds as a float; written with a unit in the file."""
 
+
+def _positive(seconds: float) -> float:
+    if seconds <= 0:
+        raise ValueError("a duration longer than 0s, such as 250ms, 1s or 5min")
+    return seconds
+
+
+Interval = Annotated[Duration, AfterValidator(_positive)]
+"""A duration longer than 0s."""
+
 Size = Annotated[int, BeforeValidator(parse_size), _string_schema("2GB")]
 """Bytes; written with a unit in the file."""
 
-Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\s/+#$\"'\\\x00-\x1f\x7f]+$")]
+_NAME: Final = r"^[^\s/+#$\"'\\\x00-\x1f\x7f]+$"
+_TAG_NAME: Final = r"^[^\x00-\x1f\x7f]+$"
+
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=_NAME)]
 """A device, connection or lane name: it becomes a topic level, so no space, quote, ``/``, ``+``, ``#`` or ``$``."""
 
-TagName = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")]
+TagName = Annotated[str, Field(min_length=1, max_length=1024, pattern=_TAG_NAME)]
+
+PATTERNS: Final = {
+    _NAME: "a name without space, quote, backslash, /, +, # or $",
+    _TAG_NAME: "a name without line breaks and other control characters",
+}
+"""What a pattern means, in words, for errors. A pattern like ``^(a|b)$`` needs none."""
+
+_LISTEN: Final = re.compile(r"(?:[^\s:\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
+
+
+def parse_listen(value: object) -> str:
+    """Check ``off``, ``host:port`` or ``[ipv6]:port``; port 0 lets the system choose."""
+    if isinstance(value, str):
+        match = _LISTEN.fullmatch(value)
+        if value == "off" or (match and int(match[1]) <= 65535):
+            return str(value)
+    raise ValueError("off, or host:port with a port up to 65535, such as 127.0.0.1:9180")
+
+
+Listen = Annotated[str, BeforeValidator(parse_listen), _string_schema("127.0.0.1:9180")]
+"""Where a server listens: ``host:port`` or ``off``."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -82,6 +116,8 @@ class Deadband:
                 percent = float(value.strip()[:-1])
                 if 0 <= percent <= 100:
                     return cls(percent=percent)
+            elif isinstance(value, str):
+                return cls.parse(float(value))
             elif isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
                 return cls(absolute=float(value))
         except ValueError:
