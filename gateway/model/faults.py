@@ -6,6 +6,8 @@ look up in the troubleshooting page (catalogue: ``model.reasons``). Adapters and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gateway.model.quality import Quality
 
 
@@ -28,6 +30,11 @@ class ConfigFault(Fault):
 
     code = "config_invalid"
     quality = Quality.CONFIG
+
+    def __init__(self, message: str, *, code: str | None = None, known: Iterable[str] = ()) -> None:
+        super().__init__(message, code=code)
+        self.known = tuple(known)
+        """When a name is not known: those that are, so that the nearest can be suggested."""
 
 
 class AuthFault(Fault):

@@ -33,11 +33,11 @@ from gateway.sdk.adapter import (
     Write,
     Writes,
 )
-from gateway.sdk.sink import Message, Rejected, Sink, SinkSession
+from gateway.sdk.sink import Message, Rejected, Sink, SinkSession, Topics
 
 __all__ = [
     "Access", "Adapter", "AdapterModels", "AuthFault", "Busy", "ConfigFault", "ConnectionConfig", "DataType",
     "DeviceConfig", "Fault", "Limits", "LinkLost", "Message", "Model", "Plan", "Probed", "Probes", "ProtocolFault",
     "Quality", "Readings", "Rejected", "Request", "Session", "Sink", "SinkConfig", "SinkSession", "TagConfig",
-    "TagFault", "Timeout", "Value", "Write", "Writes",
+    "TagFault", "Timeout", "Topics", "Value", "Write", "Writes",
 ]  # fmt: skip

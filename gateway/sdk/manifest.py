@@ -107,6 +107,7 @@ def adapter_models(adapter: str) -> AdapterModels:
     try:
         manifest = manifests()[adapter]
     except KeyError:
-        known = ", ".join(sorted(manifests()))
-        raise ConfigFault(f"no adapter {adapter!r}; installed: {known}", code="adapter_unknown") from None
+        known = sorted(manifests())
+        message = f"no adapter {adapter!r}; installed: {', '.join(known)}"
+        raise ConfigFault(message, code="adapter_unknown", known=known) from None
     return manifest.load().models

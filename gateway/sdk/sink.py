@@ -17,6 +17,19 @@ class Message:
     content_type: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Where a lane's messages go: templates, in which {gateway}, {schema} and {device} are filled in by the lane.
+
+    For a destination without topics they are keys, paths or stream names.
+    """
+
+    data: str = "xingsha/v1/{gateway}/data"
+    schema: str = "xingsha/v1/{gateway}/schema/{schema}"
+    status: str = "xingsha/v1/{gateway}/status"
+    device_status: str = "xingsha/v1/{gateway}/status/{device}"
+
+
 class Rejected(Exception):
     """The platform will never take this message (too large, not allowed): set it aside, count it, go on."""
 
@@ -34,7 +47,8 @@ class SinkSession(Protocol):
     async def send(self, message: Message) -> None:
         """Return when the platform has acknowledged it (QoS 1: PUBACK). May be awaited many times at once.
 
-        Raises Rejected (poison), LinkLost or Timeout (keep and send again), AuthFault.
+        Raises Rejected (poison), Busy (same session, send again later), LinkLost or Timeout (keep and send again),
+        AuthFault or ConfigFault (keep, and do not hurry).
         """
 
 
@@ -44,8 +58,10 @@ class Sink(Protocol):
     in_flight: int
     """Messages that may be unacknowledged at the same time."""
 
-    def open(self, *, will: Message, birth: Message) -> AbstractAsyncContextManager[SinkSession]:
-        """Connect with a last will; send the birth once connected, and the will's payload when leaving in order.
+    topics: Topics
+
+    def open(self, *, will: Message, birth: Message, farewell: Message) -> AbstractAsyncContextManager[SinkSession]:
+        """Connect with a last will; send the birth once connected, and the farewell when leaving in order.
 
         Raises LinkLost, AuthFault, ConfigFault. When the connection is lost, pending sends raise LinkLost.
         """

@@ -1,0 +1,107 @@
+"""`xingsha run`: one gateway in one process, until a signal tells it to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final, Protocol
+
+import structlog
+import typer
+
+from gateway.config.fields import format_duration, parse_duration
+from gateway.model.faults import Fault
+from gateway.observe import log
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_CLOSING: Final = 5.0
+"""Seconds that a cancelled gateway gets to close its journal and its sockets."""
+
+
+class Runs(Protocol):
+    """The part of the runtime's Gateway that is needed here."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until ``stop`` is set, then drain."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command("run")
+    def run(
+        config: Annotated[Path, typer.Argument(help="The configuration file.", show_default=False)],
+        drain: Annotated[
+            float,
+            typer.Option(
+                parser=duration, metavar="DURATION", help="Longest wait for data on its way, once told to stop."
+            ),
+        ] = 10.0,
+    ) -> None:
+        """Run the gateway until it is told to stop.
+
+        SIGTERM or SIGINT: devices are no longer read, what was read is committed and sent, for as long as --drain
+        allows. A second signal ends at once. Either way nothing that was committed is lost.
+        """
+        from gateway.config.loader import load
+        from gateway.runtime import Gateway
+
+        configuration = load(config)
+        log.configure(configuration.observe.log, configuration.observe.log_format)
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(serve(Gateway(configuration), drain))
+
+
+def duration(text: str | float) -> float:
+    """Seconds of an option such as ``10s``."""
+    if isinstance(text, float):
+        return text
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not {error}") from error
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return uvloop's loop where it is installed, else asyncio's own: half the requests per core, the same results."""
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+async def serve(gateway: Runs, drain: float) -> None:
+    """Run ``gateway`` until a signal arrives or it ends by itself; raises what ended it.
+
+    Raises Fault ``drain_timeout`` when it did not finish within ``drain`` seconds of the first signal.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, _on_signal, number, stop, drain)
+    running = asyncio.create_task(gateway.run(stop), name="gateway")
+    told = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait({running, told}, return_when=asyncio.FIRST_COMPLETED)
+        finished, _ = await asyncio.wait({running}, timeout=drain)
+        if not finished:
+            running.cancel()
+            await asyncio.wait({running}, timeout=_CLOSING)
+            raise Fault(f"still busy {format_duration(drain)} after it was told to stop", code="drain_timeout")
+        await running
+    finally:
+        told.cancel()
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+def _on_signal(number: signal.Signals, stop: asyncio.Event, drain: float) -> None:
+    if stop.is_set():
+        structlog.get_logger().warning("gateway_ended_at_once", signal=number.name)
+        os._exit(128 + number)
+    structlog.get_logger().info("gateway_stopping", signal=number.name, drain=format_duration(drain))
+    stop.set()

@@ -1,0 +1,89 @@
+"""Collector: all connections at work. Start always succeeds; what cannot be reached is tried again, by and by."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from time import monotonic
+
+import structlog
+
+from gateway.bus.protocol import Bus
+from gateway.collect.device import Notify, PolledDevice, PollJob, jobs_of
+from gateway.collect.endpoint import Endpoint
+from gateway.collect.groups import poll_groups
+from gateway.collect.schedule import Schedule
+from gateway.config.base import ConnectionConfig
+from gateway.config.root import Configuration
+from gateway.model.faults import ConfigFault
+from gateway.observe.status import DeviceState, DeviceStatus
+from gateway.sdk.adapter import Adapter
+
+log = structlog.get_logger("collect")
+
+MakeAdapter = Callable[[ConnectionConfig], Adapter]
+
+
+class Collector:
+    """Reads every enabled device of a configuration into the bus.
+
+    ``make``: from a connection's configuration to its adapter. ``notify``: told of every change of a device's state.
+    """
+
+    def __init__(self, configuration: Configuration, bus: Bus, make: MakeAdapter, notify: Notify) -> None:
+        self._bus = bus
+        self._notify = notify
+        self._started = monotonic()
+        self.devices: list[PolledDevice] = []
+        self.endpoints: dict[str, Endpoint] = {}
+        schedule = Schedule()
+        for name, members in _by_connection(configuration).items():
+            connection = configuration.connections[name]
+            adapter = make(connection)
+            devices = [self._device(configuration, device, connection, adapter) for device in members]
+            self.devices.extend(devices)
+            self.endpoints[name] = Endpoint(name, connection, adapter, devices, bus, schedule)
+
+    async def run(self) -> None:
+        """Read until cancelled; then declare what is missing, so that it is in the bus before the bus closes."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for endpoint in self.endpoints.values():
+                    group.create_task(endpoint.run(), name=f"endpoint {endpoint.name}")
+        finally:
+            for endpoint in self.endpoints.values():
+                endpoint.finish()
+
+    def statuses(self) -> list[DeviceStatus]:
+        """Status of every device, in the order of the configuration."""
+        running = max(monotonic() - self._started, 1e-9)
+        for device in self.devices:
+            device.status.line_load = min(1.0, device.status.poll_seconds / running)
+        return [device.status for device in self.devices]
+
+    def jobs(self) -> Iterator[PollJob]:
+        """Every poll group; its normaliser has the values as last read."""
+        return iter(jobs_of(self.devices))
+
+    def _device(
+        self, configuration: Configuration, name: str, connection: ConnectionConfig, adapter: Adapter
+    ) -> PolledDevice:
+        device = configuration.devices[name]
+        polled = PolledDevice.of(device, connection, self._notify)
+        try:
+            for group in poll_groups(device):
+                job = polled.add(group, adapter.plan(device.config, group.tags), connection.timeout)
+                self._bus.define(job.normaliser.schema)
+        except ConfigFault as fault:
+            polled.down(DeviceState.PARKED, fault, polled.status.since)
+        return polled
+
+
+def _by_connection(configuration: Configuration) -> Mapping[str, list[str]]:
+    """Names of the enabled devices of each enabled connection."""
+    found: dict[str, list[str]] = {}
+    for name, device in configuration.devices.items():
+        connection = configuration.connections[device.config.connection]
+        if device.config.enabled and connection.enabled:
+            found.setdefault(device.config.connection, []).append(name)
+    return found

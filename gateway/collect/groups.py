@@ -1,0 +1,40 @@
+"""Poll groups: the tags of one device that share a scan rate. The only place where tags are grouped.
+
+The collector schedules groups, the forecast adds them up, and a group's name is the group of its schema; so all three
+must see the same ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.config.base import TagConfig
+from gateway.config.fields import format_duration
+from gateway.config.root import Device
+
+
+@dataclass(frozen=True, slots=True)
+class PollGroup:
+    """What is read from one device in one go, every ``scan`` seconds."""
+
+    device: Device
+    scan: float
+    """Seconds between two polls."""
+    tags: tuple[TagConfig, ...]
+    """In the device's order; the device's own tuple when there is only one group."""
+
+    @property
+    def name(self) -> str:
+        """The scan rate as people write it, such as ``500ms``; unique within the device."""
+        return format_duration(self.scan)
+
+
+def poll_groups(device: Device) -> list[PollGroup]:
+    """Groups of a device, fastest first. A tag without a scan rate of its own has the device's."""
+    default = device.config.scan
+    by_scan: dict[float, list[TagConfig]] = {}
+    for tag in device.tags:
+        by_scan.setdefault(default if tag.scan is None else tag.scan, []).append(tag)
+    if len(by_scan) == 1:
+        return [PollGroup(device, next(iter(by_scan)), device.tags)]
+    return [PollGroup(device, scan, tuple(by_scan[scan])) for scan in sorted(by_scan)]

@@ -1,0 +1,45 @@
+"""Polls that were due and did not happen, gathered until they can be declared as one gap."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.model.batch import Gap
+
+OVERRUN_EVERY: Final = 60_000_000_000
+"""Overruns are declared at most this often per poll group (ns): an overload must not add a record to every poll."""
+
+
+class Missed:
+    """Missed polls of one poll group since the last one that succeeded."""
+
+    __slots__ = ("_count", "_declared", "_reason", "_since", "covered")
+
+    def __init__(self, now: int) -> None:
+        self.covered = now
+        """Time of the last poll that succeeded, ns; at first, the start of the gateway."""
+        self._count = 0
+        self._reason = ""
+        self._since = now
+        self._declared = 0
+
+    def add(self, reason: str, count: int = 1) -> None:
+        """Polls were due and not done. The first reason since the last success stands: it is the cause."""
+        if not self._count:
+            self._since = self.covered
+        if not self._reason or (self._reason == "overrun" and reason != "overrun"):
+            self._reason = reason
+        self._count += count
+
+    @property
+    def pending(self) -> bool:
+        """True when there is something to declare."""
+        return self._count > 0
+
+    def settle(self, device: str, group: str, now: int, *, final: bool = False) -> Gap | None:
+        """Gap to be declared at a poll that succeeded, or (``final``) when there will be no further poll."""
+        if self._reason == "overrun" and not final and now - self._declared < OVERRUN_EVERY:
+            return None
+        gap = Gap(self._reason, self._since, now, device=device, group=group, count=self._count)
+        self._count, self._reason, self._declared = 0, "", now
+        return gap

@@ -1,0 +1,88 @@
+"""Codes of gaps, and of the bus that keeps the data."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.model.reasons.reason import Reason
+
+BUS: Final[dict[str, Reason]] = {
+    "outage": Reason(
+        "The device could not be read in this interval",
+        "Nothing is left to do for the gap itself; the state of the device names the cause.",
+        "该时段内设备无法读取",
+        "缺口本身无需处理；原因见设备状态。",
+    ),
+    "overrun": Reason(
+        "Polls were skipped: the one before was not done when the next was due",
+        "Scan more slowly, read fewer tags, or spread devices over more lines; `xingsha check` forecasts the load.",
+        "轮询被跳过：上一次轮询未能按时完成",
+        "放慢扫描周期、减少点数或将设备分到更多线路；`xingsha check` 可预测负载。",
+    ),
+    "overflow": Reason(
+        "The buffer was full, and data that a platform had not yet got was given up",
+        "Bring the platform back, raise bus.limit or bus.retain, or report by exception with larger deadbands.",
+        "缓冲区已满，部分未送达平台的数据被放弃",
+        "恢复平台连接，加大 bus.limit 或 bus.retain，或加大死区以减少上报。",
+    ),
+    "restart": Reason(
+        "The gateway did not run in this interval",
+        "If nobody meant to stop it: look at power, `systemctl status xingsha` and `journalctl -u xingsha`.",
+        "该时段内网关未运行",
+        "若非人为停止：检查电源、`systemctl status xingsha` 和 `journalctl -u xingsha`。",
+    ),
+    "corruption": Reason(
+        "Stored data was damaged, and was set aside",
+        "Check the disk (`smartctl -a`, `dmesg`); flash cards wear out; `xingsha journal verify` tells what is left.",
+        "存储的数据损坏，已隔离",
+        "检查磁盘（`smartctl -a`、`dmesg`）；存储卡会磨损；`xingsha journal verify` 查看剩余数据。",
+    ),
+    "poison": Reason(
+        "A platform rejected this data for good; it was set aside as a dead letter",
+        "`xingsha deadletters` lists reason and content, and replays them once the cause is gone.",
+        "平台拒收该数据，已转入死信",
+        "用 `xingsha deadletters` 查看原因和内容，排除后可重放。",
+    ),
+    "bus_closed": Reason(
+        "The bus is not open yet",
+        "Wait some seconds after the start; if it stays, read the log.",
+        "总线尚未打开",
+        "启动后等待数秒；若仍如此请查看日志。",
+    ),
+    "bus_full": Reason(
+        "The bus has reached its limit",
+        "As for overflow; `xingsha_bus_hours_left` and bus.when_full tell what happens next.",
+        "总线已达上限",
+        "同 overflow；`xingsha_bus_hours_left` 和 bus.when_full 决定后续处理。",
+    ),
+    "disk_full": Reason(
+        "The disk is full",
+        "Free space on the journal's file system, or lower bus.limit; bus.min_free keeps a reserve.",
+        "磁盘已满",
+        "清理日志库所在磁盘，或减小 bus.limit；bus.min_free 用于保留余量。",
+    ),
+    "disk_failed": Reason(
+        "The disk does not take what is written",
+        "Check `dmesg` and the disk; until it works again readings are held in memory and then lost.",
+        "磁盘写入失败",
+        "检查 `dmesg` 和磁盘；恢复前数据只保存在内存中，可能丢失。",
+    ),
+    "journal_locked": Reason(
+        "Another process holds the journal",
+        "A second gateway runs with the same bus.path: stop it, or give each its own file.",
+        "日志库被其他进程占用",
+        "有另一个网关使用相同的 bus.path：停止它，或各用各的文件。",
+    ),
+    "journal_foreign": Reason(
+        "The file is not a journal of this gateway",
+        "Set bus.path to another file; this one belongs to another program or another gateway id, and was left alone.",
+        "该文件不是本网关的日志库",
+        "将 bus.path 改为其他文件；该文件属于其他程序或其他网关 id，未做改动。",
+    ),
+    "journal_newer": Reason(
+        "The journal was written by a newer version of the gateway",
+        "Install that version again, or set bus.path to a new file; this one was left alone.",
+        "日志库由更新版本的网关写入",
+        "重新安装新版本，或将 bus.path 改为新文件；原文件未做改动。",
+    ),
+}

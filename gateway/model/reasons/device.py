@@ -1,0 +1,102 @@
+"""Codes of what stands between the gateway and a machine: name, route, link, line, answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.model.reasons.reason import Reason
+
+DEVICE: Final[dict[str, Reason]] = {
+    "connecting": Reason(
+        "Not reached yet since the gateway was started",
+        "Wait one retry period; if it stays, `xingsha probe` tells what is in the way.",
+        "网关启动后尚未连上该设备",
+        "等待一个重试周期；若仍如此，用 `xingsha probe` 查看原因。",
+    ),
+    "link_lost": Reason(
+        "The link to the device is gone or cannot be had",
+        "Check cable, power, address and port; `xingsha probe` tells refused from no answer.",
+        "与设备的连接中断或无法建立",
+        "检查网线、电源、地址和端口；用 `xingsha probe` 区分拒绝与无应答。",
+    ),
+    "connection_refused": Reason(
+        "The host is there, and nothing listens on the port",
+        "Check the port number, switch the protocol on in the device, and see whether a firewall rejects it.",
+        "主机在线，但该端口没有服务",
+        "核对端口号，在设备上启用该协议，检查防火墙是否拒绝。",
+    ),
+    "connect_timeout": Reason(
+        "Nothing answered while connecting",
+        "Check power, cable, switch and IP address; ping it from this box; look for a firewall that drops silently.",
+        "建立连接时没有任何应答",
+        "检查电源、网线、交换机和 IP 地址；在本机 ping 该设备；检查是否有防火墙静默丢弃。",
+    ),
+    "no_route": Reason(
+        "The network of the device cannot be reached from this box",
+        "Check this box's IP address, mask and gateway (`ip addr`, `ip route`), the cable and the VLAN.",
+        "本机无法到达设备所在网络",
+        "检查本机的 IP、掩码和网关（`ip addr`、`ip route`）、网线和 VLAN。",
+    ),
+    "name_unknown": Reason(
+        "The host name cannot be resolved",
+        "Check its spelling and this box's DNS server, or write the IP address instead of the name.",
+        "主机名无法解析",
+        "检查拼写和本机 DNS 设置，或直接填写 IP 地址。",
+    ),
+    "serial_port_missing": Reason(
+        "The serial port does not exist",
+        "Plug the adapter in; find its name with `ls -l /dev/serial/by-id`, and use that name: it survives restarts.",
+        "串口不存在",
+        "插好串口转换器；用 `ls -l /dev/serial/by-id` 查看名称并填写该名称，重启后不会变。",
+    ),
+    "serial_port_denied": Reason(
+        "The serial port may not be opened",
+        "Add the user of the gateway to the group dialout, and end other programs that hold the port (`fuser -v`).",
+        "没有权限打开串口",
+        "将网关用户加入 dialout 组，并关闭占用串口的其他程序（`fuser -v`）。",
+    ),
+    "serial_port_unsuitable": Reason(
+        "The serial port does not take these settings",
+        "Check that the path is a serial port and that it can do this baud rate, parity and stop bits.",
+        "串口不支持这些参数",
+        "确认该路径是串口，并支持所填的波特率、校验和停止位。",
+    ),
+    "no_answer": Reason(
+        "The device did not answer in time",
+        "Check that it is on and its unit id is right; on RS-485 also baud rate, parity, A/B wires and termination; "
+        "raise timeout for a slow device.",
+        "设备未在规定时间内应答",
+        "确认设备已上电、站号正确；RS-485 还要检查波特率、校验、A/B 接线和终端电阻；慢速设备可加大 timeout。",
+    ),
+    "device_busy": Reason(
+        "The device asks for patience",
+        "Scan more slowly, ask for fewer tags, and see whether another master polls the same device.",
+        "设备忙，请求稍后再试",
+        "放慢扫描周期、减少点数，检查是否有其他主站同时轮询该设备。",
+    ),
+    "protocol_broken": Reason(
+        "What came back is not the protocol that is configured",
+        "Check protocol, port, framing (TCP or RTU over TCP), baud rate and parity; on RS-485 look for two devices "
+        "with one unit id and for noise.",
+        "收到的数据不符合所配置的协议",
+        "核对协议、端口、帧格式（TCP 或 RTU over TCP）、波特率和校验；RS-485 检查站号是否重复以及干扰。",
+    ),
+    "tag_refused": Reason(
+        "The device refuses this tag",
+        "Compare address, area and type with the manual of the device; `xingsha probe` shows what stands there.",
+        "设备拒绝读取该点",
+        "对照设备手册核对地址、数据区和类型；用 `xingsha probe` 查看该处内容。",
+    ),
+    "outcome_unknown": Reason(
+        "A write was sent and no answer came: whether it was carried out is not known",
+        "Read the tag back, or look at the machine, before the write is repeated.",
+        "写入已发送但没有应答：是否执行未知",
+        "重复写入前，请先读回该点或到现场确认。",
+    ),
+    "fault": Reason(
+        "A fault that has no code of its own",
+        "Read the message beside it, and report it so that it gets one.",
+        "未分类的故障",
+        "查看旁边的说明，并反馈给我们以便分类。",
+    ),
+}

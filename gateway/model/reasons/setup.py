@@ -1,0 +1,112 @@
+"""Codes of what keeps the gateway, or a part of it, from starting: configuration, files, ports, packages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.model.reasons.reason import Reason
+
+SETUP: Final[dict[str, Reason]] = {
+    "config_invalid": Reason(
+        "The configuration cannot work as it is",
+        "Edit the place that the message names; `xingsha check` lists all such places at once.",
+        "配置有误",
+        "修改提示中指出的位置；`xingsha check` 会一次列出所有问题。",
+    ),
+    "adapter_unknown": Reason(
+        "No adapter of this id is installed",
+        "Check the spelling; `xingsha adapters` lists those that are installed.",
+        "没有安装该适配器",
+        "检查拼写；`xingsha adapters` 列出已安装的适配器。",
+    ),
+    "extra_missing": Reason(
+        "The adapter needs a package that is not installed",
+        "Run the pip command that the message gives.",
+        "适配器所需的软件包未安装",
+        "执行提示中的 pip 命令。",
+    ),
+    "manifest_invalid": Reason(
+        "The adapter.toml of an adapter cannot be read or is not complete",
+        "Add what the message names; compare with adapters/modbus/adapter.toml.",
+        "适配器的 adapter.toml 无法读取或不完整",
+        "补充提示中的内容；可参照 adapters/modbus/adapter.toml。",
+    ),
+    "no_simulator": Reason(
+        "The adapter brings no simulator",
+        "Use the real device, or leave it out with --device.",
+        "该适配器没有模拟器",
+        "使用真实设备，或用 --device 排除。",
+    ),
+    "device_unknown": Reason(
+        "The configuration has no device of this name",
+        "Check the spelling against the devices in the file.",
+        "配置中没有该设备",
+        "对照配置文件检查名称。",
+    ),
+    "tag_unknown": Reason(
+        "The device has no tag of this name",
+        "Check the spelling against the tags of the device and of its profile.",
+        "该设备没有此点",
+        "对照设备及其 profile 的点表检查名称。",
+    ),
+    "port_in_use": Reason(
+        "Another program listens on this port",
+        "See which with `ss -ltnp`; stop it, or choose another port.",
+        "端口被其他程序占用",
+        "用 `ss -ltnp` 查看；停止该程序或更换端口。",
+    ),
+    "address_unusable": Reason(
+        "This address cannot be listened on",
+        "Use an address of this box (`ip addr`), and a port above 1023 unless the gateway may use lower ones.",
+        "无法在该地址上监听",
+        "使用本机地址（`ip addr`），端口应大于 1023，除非已授权使用低端口。",
+    ),
+    "file_missing": Reason(
+        "The file or folder does not exist",
+        "Check the path; relative paths start at the folder of the configuration file.",
+        "文件或目录不存在",
+        "检查路径；相对路径以配置文件所在目录为起点。",
+    ),
+    "file_denied": Reason(
+        "The file or folder may not be used",
+        "Check owner and rights (`ls -l`); the service runs as a user of its own, with few rights.",
+        "没有权限访问该文件或目录",
+        "检查属主和权限（`ls -l`）；服务以权限很小的专用用户运行。",
+    ),
+    "file_unsuitable": Reason(
+        "The path is a folder where a file is needed, or the other way round",
+        "Check the path.",
+        "路径类型不符（需要文件却是目录，或相反）",
+        "检查路径。",
+    ),
+    "python_missing": Reason(
+        "No Python of 3.11 or later was found",
+        "apt-get install python3 python3-venv, or give the path of one in XINGSHA_PYTHON.",
+        "没有找到 3.11 或更高版本的 Python",
+        "apt-get install python3 python3-venv，或用 XINGSHA_PYTHON 指定路径。",
+    ),
+    "venv_missing": Reason(
+        "This Python cannot make a virtual environment",
+        "apt-get install python3-venv.",
+        "该 Python 无法创建虚拟环境",
+        "apt-get install python3-venv。",
+    ),
+    "packages_missing": Reason(
+        "The tests need system packages that only root can install",
+        "Run the apt-get command that the message gives, as root.",
+        "测试所需的系统软件包只能由 root 安装",
+        "以 root 身份执行提示中的 apt-get 命令。",
+    ),
+    "drain_timeout": Reason(
+        "The gateway was told to stop and could not finish in time",
+        "Nothing that was committed is lost: it is sent after the next start. A longer --drain gives more time.",
+        "网关停止时未能在限定时间内完成",
+        "已提交的数据不会丢失，下次启动后继续发送；可加大 --drain。",
+    ),
+    "system_error": Reason(
+        "The operating system refused",
+        "The message is the system's own; `dmesg` and the system log may tell more.",
+        "操作系统拒绝了请求",
+        "提示为系统原文；可查看 `dmesg` 和系统日志。",
+    ),
+}
