@@ -117,13 +117,13 @@ class Pattern:
     def counts(self, block: Ints, marker: Words, served: Ints) -> Ints:
         """Count of each block from its marker: the latest that is not after ``served``, the count reached by now."""
         if not self.change:
-            return np.zeros(len(block), np.int64)
+            return np.ones(len(block), np.int64)
         latest = self.markers(block, served)
         full = latest - ((latest - marker) & 0xFFFF)
         if self.change == 1 or self._rate[0] >= self._rate[1]:
             return full
-        numerator, denominator = self._rate  # the first count that has this many changes
-        return -((block % denominator - full * denominator) // numerator)
+        numerator, denominator = self._rate  # the first count, from 1, that has this many changes
+        return np.maximum(-((block % denominator - full * denominator) // numerator), 1)
 
     def values(self, block: Ints, count: Ints) -> Words:
         """Registers of blocks at counts: shape (len(block), width)."""
