@@ -95,6 +95,18 @@ PATTERNS: Final = {
 }
 """What a pattern means, in words, for errors. A pattern like ``^(a|b)$`` needs none."""
 
+_WORDS: Final = re.compile(r"\^\(((?:[\w/-]+\|)+[\w/-]+)\)\$")
+_LETTERS: Final = re.compile(r"\^\[(\w+)\]\$")
+
+
+def choices(pattern: str) -> list[str]:
+    """Return the words that a pattern such as ``^(full|off)$`` or ``^[NEO]$`` allows; empty for any other pattern."""
+    if words := _WORDS.fullmatch(pattern):
+        return words[1].split("|")
+    letters = _LETTERS.fullmatch(pattern)
+    return list(letters[1]) if letters else []
+
+
 _LISTEN: Final = re.compile(r"(?:[^\s:\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
 
 

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.config.base import Unsound
 from gateway.config.errors import Findings, Path, Place, listed, nearest, show
-from gateway.config.fields import PATTERNS, format_duration, parse_duration
+from gateway.config.fields import PATTERNS, choices, format_duration, parse_duration
 
 _EXPECTED: Final[dict[str, str]] = {
     "bool_parsing": "true or false",
@@ -45,7 +45,6 @@ _EXPECTED: Final[dict[str, str]] = {
 """pydantic's error type → what was expected. Types that need more than that have a branch in `_say`."""
 _PHRASE: Final = re.compile(r"(?:an?|the|one of|at least|at most|text|two)\b")
 """How the message of a validator begins that names what is expected; any other message is a sentence of its own."""
-_CHOICE: Final = re.compile(r"\^\(((?:[\w/-]+\|)+[\w/-]+)\)\$")
 
 NO_DEFAULT: Final = "a value, for there is no default"
 
@@ -153,8 +152,8 @@ def _say(code: str, context: dict[str, Any], message: str, value: object) -> tup
         return _one_of(re.findall(r"'([^']*)'", context["expected"]), value)
     if code == "string_pattern_mismatch":
         pattern = context["pattern"]
-        if choice := _CHOICE.fullmatch(pattern):
-            return _one_of(choice[1].split("|"), value)
+        if names := choices(pattern):
+            return _one_of(names, value)
         return PATTERNS.get(pattern, f"text that matches {pattern}"), ""
     if code in {"value_error", "assertion_error"}:
         return str(context["error"]), ""
