@@ -68,16 +68,16 @@ def _tell(file: Path, configuration: Configuration, outlook: Forecast) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, width=max(Console().width, 100))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("connection", no_wrap=True)
-    for title in ("devices", "tags", "requests/cycle", "bytes/cycle", "cycle time", "load"):
+    for title in ("devices", "tags", "requests", "bytes", "cycle", "load"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for load in outlook.connections:
         table.add_row(load.connection, *_cells(load), style=_STYLES[load.verdict])
     if outlook.connections:
-        console.print(table, crop=False, width=max(console.width, 140))
+        console.print(table)
     for load in outlook.connections:
         if load.advice:
             console.print(f"{load.connection}: {load.advice}", markup=False)

@@ -13,6 +13,8 @@ _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h"
 _SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d+)?)\s*([kKMGT]?)(i?)B?")
 _POWER: Final = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 
+_UNITS: Final = {"GB": 10**9, "MB": 10**6, "kB": 10**3, "GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10}
+
 
 def parse_duration(value: object) -> float:
     """Seconds of ``250ms``, ``1s``, ``5min``, ``72h``, ``7d``; a bare number is refused, except 0."""
@@ -42,17 +44,8 @@ def format_duration(seconds: float) -> str:
 
 def format_size(size: int) -> str:
     """Shortest text that `parse_size` reads back as the same number of bytes."""
-    for unit, power in (
-        ("GiB", 1 << 30),
-        ("MiB", 1 << 20),
-        ("KiB", 1 << 10),
-        ("GB", 10**9),
-        ("MB", 10**6),
-        ("kB", 1000),
-    ):
-        if size >= power and size % power == 0:
-            return f"{size // power}{unit}"
-    return str(size)
+    texts = [f"{size // power}{unit}" for unit, power in _UNITS.items() if size >= power and size % power == 0]
+    return min((str(size), *texts), key=len)
 
 
 def _written(what: str, example: str, *ways: dict[str, Any]) -> GetPydanticSchema:
@@ -102,6 +95,18 @@ PATTERNS: Final = {
 }
 """What a pattern means, in words, for errors. A pattern like ``^(a|b)$`` needs none."""
 
+_WORDS: Final = re.compile(r"\^\(((?:[\w/-]+\|)+[\w/-]+)\)\$")
+_LETTERS: Final = re.compile(r"\^\[(\w+)\]\$")
+
+
+def choices(pattern: str) -> list[str]:
+    """Return the words that a pattern such as ``^(full|off)$`` or ``^[NEO]$`` allows; empty for any other pattern."""
+    if words := _WORDS.fullmatch(pattern):
+        return words[1].split("|")
+    letters = _LETTERS.fullmatch(pattern)
+    return list(letters[1]) if letters else []
+
+
 _LISTEN: Final = re.compile(r"(?:[^\s:\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
 
 
@@ -111,7 +116,7 @@ def parse_listen(value: object) -> str:
         match = _LISTEN.fullmatch(value)
         if value == "off" or (match and int(match[1]) <= 65535):
             return str(value)
-    raise ValueError("off, or host:port with a port up to 65535, such as 127.0.0.1:9180")
+    raise ValueError("a host:port, such as 127.0.0.1:9180, with a port up to 65535; or off")
 
 
 Listen = Annotated[str, BeforeValidator(parse_listen), _written("address", "127.0.0.1:9180", {"type": "string"})]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel
 
 from gateway.config.base import AdapterModels, ConnectionConfig, DeviceConfig, SinkConfig, TagConfig
-from gateway.config.fields import format_duration, format_size
+from gateway.config.fields import choices, format_duration, format_size
 from gateway.config.root import BusConfig, GatewayConfig, LaneConfig, ObserveConfig, ProfileConfig
 
 INTRODUCTION: Final = """\
@@ -77,7 +76,6 @@ _SECTIONS: Final[tuple[tuple[str, str, type[BaseModel], str], ...]] = (
     ("bus", "`bus`", BusConfig, ""),
     ("observe", "`observe`", ObserveConfig, ""),
 )
-_CHOICE: Final = re.compile(r"\^\(((?:[\w/-]+\|)+[\w/-]+)\)\$")
 _SIMPLE: Final = {"number": "number", "boolean": "`true` or `false`", "string": "text", "object": "mapping", "null": ""}
 _WRITTEN: Final = {"duration": format_duration, "size": format_size}
 
@@ -154,10 +152,18 @@ def _default(key: str, schema: Mapping[str, Any], required: Iterable[str]) -> st
     value = schema.get("default")
     if value is None or value in ("", {}, []):
         return "–"
+    if isinstance(value, dict):
+        return "see below"
     for choice in (schema, *schema.get("anyOf", ())):
         if choice.get("x-what") in _WRITTEN:
             return f"`{_WRITTEN[choice['x-what']](value)}`"
-    return f"`{value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}`"
+    return f"`{_yaml(value)}`"
+
+
+def _yaml(value: object) -> str:
+    """Write a value as it stands in the file: text in quotes only where it would be a number without."""
+    plain = isinstance(value, str) and not value.replace(".", "").isdigit()
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 
 def _what(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
@@ -168,7 +174,7 @@ def _what(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if "x-what" in schema:
         return f"{schema['x-what']}, such as `{schema['examples'][0]}`"
     if "enum" in schema or "const" in schema:
-        return ", ".join(f"`{name}`" for name in schema.get("enum", [schema.get("const")]))
+        return ", ".join(f"`{_yaml(value)}`" for value in schema.get("enum", [schema.get("const")]))
     if "anyOf" in schema:
         ways = [_what(choice, definitions) for choice in schema["anyOf"]]
         return " or ".join(dict.fromkeys(way for way in ways if way))
@@ -177,8 +183,8 @@ def _what(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         return _whole_number(schema)
     if kind == "array":
         return _list(schema, definitions)
-    if choice := _CHOICE.fullmatch(schema.get("pattern", "")):
-        return ", ".join(f"`{name}`" for name in choice[1].split("|"))
+    if names := choices(schema.get("pattern", "")):
+        return ", ".join(f"`{name}`" for name in names)
     formats = {"password": "secret text", "path": "path"}
     return formats.get(schema.get("format", ""), _SIMPLE.get(kind, "anything that belongs there"))
 

@@ -84,15 +84,13 @@ def _read(path: Path, name: str, broken: list[ConfigError], origin: Place | None
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        why = error.strerror or str(error)
-        line, column = _line_of(origin) if origin else (0, 0)
-        file_name = origin.source.name if origin else name
-        path_shown = show_path(origin.path) if origin else ""
-        broken.append(
-            ConfigError(
-                file_name, line, column, path_shown, "a file that can be read", f"{name}: {why}", "", "file_unreadable"
-            )
-        )
+        got = error.strerror or str(error)
+        at, keys, line, column = name, "", 0, 0
+        if origin:
+            at, keys, got = origin.source.name, show_path(origin.path), f"{name}: {got}"
+            line, column = locate(origin.source.data, [origin.path])[origin.path].best
+        expected = "a file that can be read"
+        broken.append(ConfigError(at, line, column, keys, expected, got, "", "file_unreadable"))
         return None, Place(Source(name, b""))
     root, problems = read(data)
     broken += [_error(name, problem) for problem in problems]
@@ -102,10 +100,6 @@ def _read(path: Path, name: str, broken: list[ConfigError], origin: Place | None
 def _error(name: str, problem: Problem) -> ConfigError:
     path = show_path(problem.path)
     return ConfigError(name, problem.line, problem.column, path, problem.expected, problem.got, "", problem.code)
-
-
-def _line_of(place: Place) -> tuple[int, int]:
-    return locate(place.source.data, [place.path])[place.path].best
 
 
 def _take(root: Any, place: Place, sections: Sections, findings: Findings, *, main: bool) -> None:

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.config.base import Unsound
 from gateway.config.errors import Findings, Path, Place, listed, nearest, show
-from gateway.config.fields import PATTERNS, format_duration, parse_duration
+from gateway.config.fields import PATTERNS, choices, format_duration, parse_duration
 
 _EXPECTED: Final[dict[str, str]] = {
     "bool_parsing": "true or false",
@@ -43,7 +43,8 @@ _EXPECTED: Final[dict[str, str]] = {
     "tuple_type": "a list",
 }
 """pydantic's error type → what was expected. Types that need more than that have a branch in `_say`."""
-_CHOICE: Final = re.compile(r"\^\(((?:[\w/-]+\|)+[\w/-]+)\)\$")
+_PHRASE: Final = re.compile(r"(?:an?|the|one of|at least|at most|text|two)\b")
+"""How the message of a validator begins that names what is expected; any other message is a sentence of its own."""
 
 NO_DEFAULT: Final = "a value, for there is no default"
 
@@ -83,6 +84,7 @@ class _Report:
     def tell(self, error: ValidationError, also: tuple[str, ...]) -> None:
         meant: set[Path] = set()
         wrong: dict[Path, list[tuple[str, str]]] = {}
+        codes: dict[Path, str] = {}
         details = error.errors(include_url=False, include_input=False)
         for detail in sorted(
             details, key=lambda one: one["type"] == "missing"
@@ -102,9 +104,10 @@ class _Report:
                 expected, _ = _say(code, context, detail["msg"], path[-1])
                 self.findings.add(self.where(path), expected, show(path[-1]), on_key=True)
             else:
+                codes[path] = code
                 wrong.setdefault(path, []).append(_say(code, context, detail["msg"], _value(self.raw, path)))
         for path, said in wrong.items():
-            self._value(path, said)
+            self._value(path, codes[path], said)
 
     def _unknown_key(self, path: Path, also: tuple[str, ...]) -> str:
         """Note an unknown key; return the one that was probably meant."""
@@ -124,13 +127,19 @@ class _Report:
             path = (*path, first)
         self.findings.add(self.where(path), sentence)
 
-    def _value(self, path: Path, said: list[tuple[str, str]]) -> None:
+    def _value(self, path: Path, code: str, said: list[tuple[str, str]]) -> None:
         """Note an error in one value; the members of a union have each said something."""
         value = _value(self.raw, path)
         _, field = _field(self.kind, path)
         secret = field is not None and _is_secret(field.annotation)
         got = "a value that is not shown" if secret and value is not None else show(value)
         expected = " or ".join(dict.fromkeys(text for text, _ in said))
+        if code == "value_error" and not _PHRASE.match(expected):
+            if secret:
+                expected = "a value that can be used"
+            else:
+                self.findings.add(self.where(path), expected)
+                return
         if expected == "text" and isinstance(value, int | float):
             expected = "text (in quotes, as it would be a number or true/false without)"
         near = next((near for _, near in said if near), "")
@@ -143,8 +152,8 @@ def _say(code: str, context: dict[str, Any], message: str, value: object) -> tup
         return _one_of(re.findall(r"'([^']*)'", context["expected"]), value)
     if code == "string_pattern_mismatch":
         pattern = context["pattern"]
-        if choice := _CHOICE.fullmatch(pattern):
-            return _one_of(choice[1].split("|"), value)
+        if names := choices(pattern):
+            return _one_of(names, value)
         return PATTERNS.get(pattern, f"text that matches {pattern}"), ""
     if code in {"value_error", "assertion_error"}:
         return str(context["error"]), ""
