@@ -2,6 +2,7 @@
 
 from adapters.modbus.adapter import ModbusAdapter
 from adapters.modbus.config import ModbusConnection, ModbusDevice, ModbusTag
+from adapters.modbus.doctor import doctor
 from gateway.sdk import AdapterModels
 
 models = AdapterModels(ModbusConnection, ModbusDevice, ModbusTag)
@@ -12,4 +13,4 @@ def adapter(connection: ModbusConnection) -> ModbusAdapter:
     return ModbusAdapter(connection)
 
 
-__all__ = ["adapter", "models"]
+__all__ = ["adapter", "doctor", "models"]

@@ -205,18 +205,18 @@ class Refusal:
 EXCEPTIONS: Final[dict[int, Refusal]] = {
     1: Refusal("illegal function", TagFault, "function_refused", Quality.FUNCTION_REFUSED),
     2: Refusal("illegal data address", TagFault, "address_refused", Quality.ADDRESS_REFUSED, narrow=True),
-    3: Refusal("illegal data value", TagFault, "value_refused", Quality.ADDRESS_REFUSED, narrow=True),
+    3: Refusal("illegal data value", TagFault, "address_refused", Quality.ADDRESS_REFUSED, narrow=True),
     4: Refusal("server device failure", TagFault, "device_failure", Quality.DEVICE_FAILURE, narrow=True),
     5: Refusal("acknowledge: it will take a while", Busy, "device_busy", Quality.BUSY),
     6: Refusal("server device busy", Busy, "device_busy", Quality.BUSY),
     7: Refusal("negative acknowledge", TagFault, "function_refused", Quality.FUNCTION_REFUSED),
     8: Refusal("memory parity error", TagFault, "device_failure", Quality.DEVICE_FAILURE),
-    10: Refusal("gateway path unavailable", Timeout, "gateway_no_path", Quality.NOT_CONNECTED),
-    11: Refusal("gateway target device failed to respond", Timeout, "gateway_no_answer", Quality.TIMEOUT),
+    10: Refusal("gateway path unavailable", Timeout, "no_answer", Quality.NOT_CONNECTED),
+    11: Refusal("gateway target device failed to respond", Timeout, "no_answer", Quality.TIMEOUT),
 }
 """AP 7, table of exception codes; 7 is from the Modicon reference guide (PI-MBUS-300). There is no 9."""
 
-UNKNOWN_EXCEPTION: Final = Refusal("unknown exception", TagFault, "exception_unknown", Quality.DEVICE_FAILURE)
+UNKNOWN_EXCEPTION: Final = Refusal("unknown exception", TagFault, "device_failure", Quality.DEVICE_FAILURE)
 """Stands for every code that no edition defines."""
 
 

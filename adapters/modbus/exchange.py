@@ -167,7 +167,7 @@ class TcpExchange:
             else:
                 length = data[at + 4] << 8 | data[at + 5]
                 if data[at + 2] or data[at + 3] or not 2 < length <= LONGEST_TCP:
-                    raise ProtocolFault("what arrives is not Modbus TCP", code="frame_invalid", data=data[at:])
+                    raise ProtocolFault("what arrives is not Modbus TCP", data=data[at:])
                 stop = at + 6 + length
                 if stop > end:
                     break
@@ -290,9 +290,7 @@ class RtuExchange:
         good = crc16(frame[:-2]) == frame[-2] | frame[-1] << 8
         if frame.startswith(self._begin):
             if not good:
-                raise ProtocolFault(
-                    f"unit {ask.unit}: the checksum of an answer is wrong", code="crc_wrong", data=frame
-                )
+                raise ProtocolFault(f"unit {ask.unit}: the checksum of an answer is wrong", data=frame)
             if not take(ask, frame[:-2], self._image):
                 raise unexpected(ask, frame[:-2])
             if ask.size < 0:
@@ -312,7 +310,7 @@ class RtuExchange:
         if len(self.noise) < 64:
             self.noise += data[:64]
         if self._skipped > NOISE_LIMIT:
-            raise ProtocolFault("the line carries bytes, but no answers", code="line_babbles", data=self.noise)
+            raise ProtocolFault("the line carries bytes, but no answers", data=self.noise)
 
 
 def take(ask: Ask, answer: bytes, image: bytearray) -> bool:
@@ -344,4 +342,4 @@ def unexpected(ask: Ask, answer: bytes) -> ProtocolFault:
         what = f"the answer is to function {answer[1]:#04x}"
     else:
         what = f"the answer carries {len(answer) - 1 - len(ask.head)} bytes instead of {ask.size}"
-    return ProtocolFault(f"unit {ask.unit}, function {ask.head[0]:#04x}: {what}", code="answer_mismatched", data=answer)
+    return ProtocolFault(f"unit {ask.unit}, function {ask.head[0]:#04x}: {what}", data=answer)

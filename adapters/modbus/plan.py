@@ -157,13 +157,11 @@ def _items(device: ModbusDevice, tags: Sequence[ModbusTag]) -> dict[Area, list[I
         try:
             address = tag.address.offset(device.base)
         except ValueError as error:
-            raise ConfigFault(f"tag {tag.name}: {error}", code="address_invalid") from error
+            raise ConfigFault(f"tag {tag.name}: {error}") from error
         if address + tag.registers > 65_536:
-            raise ConfigFault(f"tag {tag.name}: {tag.address} reaches past the last register", code="address_invalid")
+            raise ConfigFault(f"tag {tag.name}: {tag.address} reaches past the last register")
         if tag.registers > limit:
-            raise ConfigFault(
-                f"tag {tag.name} takes {tag.registers} registers, max_registers is {limit}", code="tag_too_large"
-            )
+            raise ConfigFault(f"tag {tag.name} takes {tag.registers} registers, max_registers is {limit}")
         found.setdefault((tag.address.area, address, tag.registers), []).append(position)
     areas: dict[Area, list[Item]] = {}
     for (area, address, width), positions in found.items():

@@ -101,7 +101,7 @@ class ModbusSession:
         except Timeout as fault:
             where = f"{self.link.name}, unit {chunk.asks[0].unit}"
             if exchange.noise:
-                raise ProtocolFault(f"{where}: what arrives is no answer", code="noise", data=exchange.noise) from fault
+                raise ProtocolFault(f"{where}: what arrives is no answer", data=exchange.noise) from fault
             raise Timeout(f"{where}: no answer within {self._timeout:g} s") from fault
         finally:
             if not complete:
@@ -205,7 +205,7 @@ class ModbusSession:
             try:
                 ask = _write(device, tag, write.value)
             except ValueError as error:
-                raise TagFault(str(error), code="value_out_of_range") from error
+                raise TagFault(str(error)) from error
             if device.unit == 0 and self._rtu:
                 await self.link.send(self._exchange.begin(self._exchange.chunk([ask]), bytearray()), BROADCAST_QUIET)
                 self._exchange.end()

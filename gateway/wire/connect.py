@@ -22,9 +22,9 @@ _REFUSALS: Final[dict[int | None, tuple[str, str]]] = {
     errno.ECONNREFUSED: ("connection_refused", "nothing listens on this port"),
     errno.EHOSTUNREACH: ("no_route", "no route to this host"),
     errno.ENETUNREACH: ("no_route", "no route to this network"),
-    errno.EADDRINUSE: ("address_in_use", "another program listens on this port"),
-    errno.EADDRNOTAVAIL: ("address_not_local", "this machine does not have that address"),
-    errno.EACCES: ("address_denied", "ports below 1024 need the right to bind them"),
+    errno.EADDRINUSE: ("port_in_use", "another program listens on this port"),
+    errno.EADDRNOTAVAIL: ("address_unusable", "this machine does not have that address"),
+    errno.EACCES: ("address_unusable", "ports below 1024 need the right to bind them"),
     errno.ETIMEDOUT: ("no_route", "the host does not answer"),
 }
 """errno → code and words."""
@@ -40,7 +40,7 @@ _KEEPALIVE: Final = tuple(
 def os_fault(where: str, error: OSError) -> Fault:
     """Fault of an operating system error met while connecting or listening."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return AuthFault(f"{where}: the certificate is refused: {error.verify_message}", code="certificate_refused")
+        return AuthFault(f"{where}: the certificate is refused: {error.verify_message}", code="tls_untrusted")
     if isinstance(error, ssl.SSLError):
         return ProtocolFault(f"{where}: no TLS: {error.reason or error}", code="tls_failed")
     if isinstance(error, socket.gaierror):
@@ -62,7 +62,7 @@ def tls_context(
             context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         names = ", ".join(str(path) for path in (ca, certificate, key) if path is not None)
-        raise ConfigFault(f"TLS files {names}: {error}", code="tls_files") from error
+        raise ConfigFault(f"TLS files {names}: {error}") from error
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -118,7 +118,7 @@ async def open_dialled(
     """Listen on a local address and wait up to ``wait`` seconds for the peer to dial in (a 4G unit, for one).
 
     One peer at a time. When a second one dials in, the unit has lost its first connection without our knowing: the
-    link is given up, and the unit finds an open door when it dials again. Raises LinkLost (nobody_dialled_in, …).
+    link is given up, and the unit finds an open door when it dials again. Raises LinkLost (connect_timeout, port_in_use, address_unusable).
     """
     where = f"{host}:{port}"
     loop = asyncio.get_running_loop()
@@ -129,7 +129,7 @@ async def open_dialled(
         if arrived.done():
             link.abort(LinkLost(f"{where}: dialled in while another connection stood"))
             if not arrived.cancelled():
-                arrived.result().abort(LinkLost(f"{where}: the peer dialled in anew", code="dialled_anew"))
+                arrived.result().abort(LinkLost(f"{where}: the peer dialled in anew"))
             return _Turned()
         arrived.set_result(link)
         return link
@@ -143,7 +143,7 @@ async def open_dialled(
             async with asyncio.timeout(wait):
                 link = await arrived
         except TimeoutError as error:
-            raise LinkLost(f"{where}: nobody dialled in within {wait:g} s", code="nobody_dialled_in") from error
+            raise LinkLost(f"{where}: nobody dialled in within {wait:g} s", code="connect_timeout") from error
         try:
             if pause:
                 await asyncio.sleep(pause)

@@ -121,7 +121,7 @@ class StreamLink(asyncio.Protocol):
 
     async def close(self) -> None:
         """Close at once. May be called any number of times, at any moment."""
-        self._give_up(LinkLost(f"{self.name}: the link was closed", code="link_closed"))
+        self._give_up(LinkLost(f"{self.name}: the link was closed"))
         if self._transport is not None and not self._closed.done():
             self._transport.abort()
             await asyncio.wait([self._closed], timeout=CLOSE_WITHIN)
@@ -215,6 +215,6 @@ class StreamLink(asyncio.Protocol):
         give_up = monotonic() + limit + self.min_gap
         while (left := self._not_before - monotonic()) > 0:
             if monotonic() > give_up:
-                raise ProtocolFault(f"{self.name}: the line does not fall silent", code="line_babbles")
+                raise ProtocolFault(f"{self.name}: the line does not fall silent")
             await asyncio.sleep(left)
         self._not_before = 0.0

@@ -23,8 +23,8 @@ _REFUSALS: Final[dict[int | None, tuple[str, str]]] = {
     errno.ENXIO: ("serial_port_missing", "the serial port is not plugged in"),
     errno.EACCES: ("serial_port_denied", "no permission; the service's user belongs in the group dialout"),
     errno.EPERM: ("serial_port_denied", "no permission; the service's user belongs in the group dialout"),
-    errno.EBUSY: ("serial_port_busy", "another program holds this serial port"),
-    errno.EAGAIN: ("serial_port_busy", "another program holds this serial port"),
+    errno.EBUSY: ("serial_port_denied", "another program holds this serial port"),
+    errno.EAGAIN: ("serial_port_denied", "another program holds this serial port"),
 }
 """errno → code and words."""
 
@@ -115,7 +115,7 @@ async def open_serial(
 ) -> AsyncIterator[StreamLink]:
     """Open a serial port for ourselves alone; ``pause``: seconds to leave the line in peace.
 
-    Raises LinkLost (serial_port_missing, serial_port_denied, serial_port_busy, serial_port_invalid).
+    Raises LinkLost (serial_port_missing, serial_port_denied, serial_port_unsuitable).
     """
     try:
         line = serial.Serial(
@@ -123,7 +123,7 @@ async def open_serial(
         )  # fmt: skip
     except (OSError, ValueError, termios.error) as error:
         code, words = _REFUSALS.get(
-            getattr(error, "errno", None), ("serial_port_invalid", "the serial port cannot be set up like this")
+            getattr(error, "errno", None), ("serial_port_unsuitable", "the serial port cannot be set up like this")
         )
         raise LinkLost(f"{port}: {words} ({error})", code=code) from error
     link = StreamLink(port, min_gap=min_gap)
