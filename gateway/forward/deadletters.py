@@ -1,4 +1,4 @@
-"""Dead letters: what a platform would not take, kept in files with the reason, so that it can be looked at and replayed.
+"""Dead letters: what a platform would not take, kept in files with the reason, to be looked at and replayed.
 
 One file per batch (or part of a batch): a line of JSON, then the body as it was committed. The schemas it needs are in
 the header, so that a letter can still be read when the bus has long forgotten them. Bounded in files and in bytes.

@@ -73,6 +73,13 @@ class Layouts:
             self._known.popitem(last=False)
         return layout
 
+    def points(self, frame: Frame, schemas: Schemas) -> int:
+        """Return how many values a frame holds; 0 when that cannot be told."""
+        try:
+            return FrameView(self.find(frame.schema, schemas), frame).points
+        except ValueError:
+            return 0
+
 
 def cut(layouts: Layouts, schemas: Schemas, frame: Frame, poison: list[Poison]) -> list[Frame]:
     """Two halves of a frame that is too large; none, and an entry in ``poison``, when it cannot be cut."""

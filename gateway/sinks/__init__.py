@@ -21,8 +21,8 @@ class SinkModule(Protocol):
 
     model: type[SinkConfig]
 
-    def sink(self, config: SinkConfig, *, client: str, folder: Path) -> Sink:
-        """Make a sink. ``client``: a name for this lane that is unique on the platform. Raises ConfigFault."""
+    def sink(self, config: SinkConfig, gateway: str, lane: str, *, folder: Path) -> Sink:
+        """Make the sink of a lane. Raises ConfigFault."""
 
 
 def sink_ids() -> list[str]:
@@ -35,17 +35,16 @@ def sink_model(identity: str) -> type[SinkConfig]:
     return _load(identity).model
 
 
-def make_sink(identity: str, config: SinkConfig, *, client: str, folder: Path = Path()) -> Sink:
-    """Make a sink from its settings.
+def make_sink(identity: str, config: SinkConfig, gateway: str, lane: str, *, folder: Path = Path()) -> Sink:
+    """Make the sink of a lane from its settings; relative paths in them start at ``folder``.
 
-    ``client``: a name for this lane that is unique on the platform, such as ``xingsha-plant7-cloud``; ``folder``: where
-    relative paths start. Raises ConfigFault for an unknown id or settings that cannot work.
+    Raises ConfigFault for an unknown id or settings that cannot work.
     """
-    return _load(identity).sink(config, client=client, folder=folder)
+    return _load(identity).sink(config, gateway, lane, folder=folder)
 
 
 def _load(identity: str) -> SinkModule:
     if not identity.isidentifier() or find_spec(f"{__name__}.{identity}") is None:
-        known = ", ".join(sink_ids())
-        raise ConfigFault(f"no sink {identity!r}; there is: {known}", code="sink_unknown")
+        known = sink_ids()
+        raise ConfigFault(f"no sink {identity!r}; there is: {', '.join(known)}", code="sink_unknown", known=known)
     return cast("SinkModule", import_module(f"{__name__}.{identity}"))

@@ -11,9 +11,9 @@ from gateway.sinks.mqtt.sink import MqttSink
 model = MqttSinkConfig
 
 
-def sink(config: MqttSinkConfig, *, client: str, folder: Path = Path()) -> Sink:
-    """Make the sink; ``client`` is its client id unless the settings name one."""
-    return MqttSink(config, client, folder)
+def sink(config: MqttSinkConfig, gateway: str, lane: str, *, folder: Path = Path()) -> Sink:
+    """Make the sink of a lane; its client id is made of both names unless the settings give one."""
+    return MqttSink(config, f"xingsha-{gateway}-{lane}", folder)
 
 
 __all__ = ["MqttSinkConfig", "model", "sink"]
