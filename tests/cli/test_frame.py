@@ -127,6 +127,7 @@ def test_a_group_of_faults_is_told_one_by_one(capsys):
         (IsADirectoryError(21, "Is a directory", "/x"), "error [file_unsuitable]: /x: Is a directory"),
         (OSError(errno.EADDRINUSE, "Address already in use"), "error [port_in_use]: Address already in use"),
         (OSError(errno.EIO, "Input/output error"), "error [system_error]: Input/output error"),
+        (OSError(errno.EACCES, "Permission denied"), "error [address_unusable]: Permission denied"),
         (OSError("odd"), "error [system_error]: odd"),
         (Fault("a fault", code="not_in_catalogue"), "error [not_in_catalogue]: a fault"),
         (ModuleNotFoundError("no", name="iotcore"), "error [extra_missing]: the module iotcore is not installed"),
