@@ -48,7 +48,9 @@ def tag_lines(tags: int, indent: str) -> list[str]:
 
 def write(path: Path, case: str, devices: int, tags: int) -> None:
     lines = ["gateway: {id: plant}", "connections:"]
-    lines += [f"  link-{number}: {{adapter: any, host: 10.0.{number // 250}.{number % 250}}}" for number in range(devices)]
+    lines += [
+        f"  link-{number}: {{adapter: any, host: 10.0.{number // 250}.{number % 250}}}" for number in range(devices)
+    ]
     if case == "profile":
         lines += ["profiles:", "  model:", "    adapter: any", "    tags:", *tag_lines(tags, "      ")]
     lines.append("devices:")

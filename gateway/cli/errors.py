@@ -14,6 +14,7 @@ from gateway.model.reasons import REASONS
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130
+_OWN: Final = {"gateway", "adapters"}
 
 ERRNO_CODES: Final[dict[int, str]] = {
     errno.ENOENT: "file_missing",
@@ -49,6 +50,8 @@ def explain(error: BaseException) -> list[str]:
     match error:
         case Fault():
             return _coded(error.code, *str(error).splitlines())
+        case ModuleNotFoundError() if (error.name or "").partition(".")[0] not in _OWN:
+            return _coded("extra_missing", f"the module {error.name} is not installed")
         case OSError():
             return _coded(ERRNO_CODES.get(error.errno or 0, "system_error"), _system_message(error))
         case _:

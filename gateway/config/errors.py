@@ -48,6 +48,19 @@ class ConfigError:
         return f"{where}: {what}" + (f" (nearest: {self.suggestion})" if self.suggestion else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What passed every check of the configuration, and an adapter cannot work with all the same."""
+
+    section: str
+    """``connections`` or ``devices``."""
+    name: str
+    tag: int | None
+    """Position among the device's tags; None: the entry as a whole."""
+    message: str
+    code: str
+
+
 class ConfigErrors(ConfigFault):
     """A configuration that cannot be used. ``str`` is one line for each error, in the order of the file."""
 
@@ -56,12 +69,15 @@ class ConfigErrors(ConfigFault):
         self.errors = list(errors)
 
 
-@dataclass(frozen=True, slots=True)
 class Source:
-    """One file: its name as people know it, and its bytes."""
+    """One file: its name as people know it, its bytes, and whether any ``${…}`` is in it."""
 
-    name: str
-    data: bytes
+    __slots__ = ("data", "name", "templated")
+
+    def __init__(self, name: str, data: bytes) -> None:
+        self.name = name
+        self.data = data
+        self.templated = b"${" in data
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +155,10 @@ class Findings:
 def nearest(got: object, known: Iterable[str]) -> str:
     """Return the name in ``known`` that was probably meant; empty when none is near."""
     names = {name.casefold(): name for name in known}
-    close = difflib.get_close_matches(str(got).casefold(), names, n=1, cutoff=0.6)
-    return names[close[0]] if close else ""
+    word = str(got).casefold()
+    close = difflib.get_close_matches(word, names, n=5, cutoff=0.6)
+    swapped = [name for name in close if sorted(name) == sorted(word)]  # int61: rather int16 than int64
+    return names[(swapped or close)[0]] if close else ""
 
 
 def show(value: object) -> str:

@@ -40,13 +40,37 @@ def format_duration(seconds: float) -> str:
     return f"{seconds:.15g}s" if seconds else "0s"
 
 
-def _string_schema(example: str) -> GetPydanticSchema:
-    return GetPydanticSchema(
-        get_pydantic_json_schema=lambda _schema, _handler: {"type": "string", "examples": [example]}
-    )
+def format_size(size: int) -> str:
+    """Shortest text that `parse_size` reads back as the same number of bytes."""
+    for unit, power in (
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+        ("GB", 10**9),
+        ("MB", 10**6),
+        ("kB", 1000),
+    ):
+        if size >= power and size % power == 0:
+            return f"{size // power}{unit}"
+    return str(size)
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration), _string_schema("1s")]
+def _written(what: str, example: str, *ways: dict[str, Any]) -> GetPydanticSchema:
+    """JSON Schema of a field by the ways in which it may be written; ``x-what`` is its kind, for the reference page."""
+    schema: dict[str, Any] = {"x-what": what, "examples": [example], "anyOf": list(ways)}
+    return GetPydanticSchema(get_pydantic_json_schema=lambda _schema, _handler: schema.copy())
+
+
+def _text(pattern: re.Pattern[str]) -> dict[str, Any]:
+    return {"type": "string", "pattern": f"^{pattern.pattern}$"}
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration),
+    _written("duration", "250ms", _text(_DURATION), {"const": 0}),
+]
 """Seconds as a float; written with a unit in the file."""
 
 
@@ -59,7 +83,9 @@ def _positive(seconds: float) -> float:
 Interval = Annotated[Duration, AfterValidator(_positive)]
 """A duration longer than 0s."""
 
-Size = Annotated[int, BeforeValidator(parse_size), _string_schema("2GB")]
+Size = Annotated[
+    int, BeforeValidator(parse_size), _written("size", "2GB", _text(_SIZE), {"type": "integer", "minimum": 0})
+]
 """Bytes; written with a unit in the file."""
 
 _NAME: Final = r"^[^\s/+#$\"'\\\x00-\x1f\x7f]+$"
@@ -88,7 +114,7 @@ def parse_listen(value: object) -> str:
     raise ValueError("off, or host:port with a port up to 65535, such as 127.0.0.1:9180")
 
 
-Listen = Annotated[str, BeforeValidator(parse_listen), _string_schema("127.0.0.1:9180")]
+Listen = Annotated[str, BeforeValidator(parse_listen), _written("address", "127.0.0.1:9180", {"type": "string"})]
 """Where a server listens: ``host:port`` or ``off``."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -142,4 +168,5 @@ class Deadband:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
-        return {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "%$"}]}
+        ways = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%?\s*$"}]
+        return {"x-what": "deadband", "examples": ["1%"], "anyOf": ways}

@@ -5,13 +5,13 @@ Knows adapters and sinks only through the two functions that it is given, which 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.config.base import AdapterModels, ConnectionConfig, DeviceConfig, Model, SinkConfig, TagConfig
-from gateway.config.errors import ConfigErrors, Findings, Place, listed, nearest, show
+from gateway.config.errors import ConfigErrors, Findings, Place, Refusal, listed, nearest, show
 from gateway.config.errors import Path as Keys
 from gateway.config.fields import Name, format_duration
 from gateway.config.profiles import Profile, Tags, once_each, tag_list, validate_tags
@@ -48,6 +48,21 @@ def load(path: Path, adapter_models: AdapterModelsById, sink_model: SinkModelByI
     if findings or configuration is None:
         raise ConfigErrors(errors_of(findings))
     return configuration
+
+
+def errors_at(path: Path, refusals: Iterable[Refusal]) -> ConfigErrors:
+    """Return refusals as errors with the places that are to be edited, in a file that `load` has found good."""
+    findings = Findings()
+    sections = read_sections(path, findings)
+    for refusal in refusals:
+        raw, place = sections.named[refusal.section][refusal.name]
+        if refusal.tag is not None:
+            position = refusal.tag
+            profile, profile_place = sections.named["profiles"].get(str(raw.get("profile")), ({}, place))
+            shared = len(profile.get("tags") or ())
+            place = profile_place / "tags" / position if position < shared else place / "tags" / (position - shared)
+        findings.add(place, refusal.message, code=refusal.code)
+    return ConfigErrors(errors_of(findings))
 
 
 @dataclass(slots=True)
@@ -119,12 +134,13 @@ class _Loader:
         return found
 
     def _entries(self, section: str) -> list[tuple[str, tuple[dict[str, Any], Place]]]:
-        """Entries of a section that are mappings with a sound name; the others are noted as errors."""
+        """Entries of a section that are mappings; the others, and names that are not sound, are noted as errors."""
         entries = []
         for name, (raw, place) in self._sections.named[section].items():
             if not isinstance(raw, dict):
                 self._findings.add(place, "a mapping of keys to values", show(raw))
-            elif validate(Name, name, place, self._findings) is not None:
+            else:
+                validate(Name, name, place, self._findings)
                 entries.append((name, (raw, place)))
         return entries
 

@@ -42,10 +42,12 @@ class Profile:
         for key in ("tags", *self._raw_defaults):
             unknown_parameters(raw.get(key), place / key, self._params, findings)
         self._used = [frozenset(parameters(tag)) for tag in self.raw_tags]
+        self._names = frozenset().union(*self._used)
         fixed = [position for position, used in enumerate(self._used) if not used]
         self._fixed = self._filled(fixed, {}, place.at)
-        self._made: dict[tuple[tuple[str, str], ...], Tags] = {}
+        self._made: dict[tuple[str, ...], Tags] = {}
         self._check_defaults()
+        self.tags(self._params, {}, place)  # a device may never come that would bring errors to light
 
     def params_of(self, given: Mapping[str, Scalar], place: Place) -> dict[str, Scalar]:
         """Parameters of a device: its own, else the defaults. Unknown and missing ones are errors."""
@@ -68,15 +70,12 @@ class Profile:
         """Name in the file."""
         return str(self.place.path[-1])
 
-    def tags(self, params: dict[str, Scalar], given: Mapping[str, Scalar], place: Place) -> Tags:
+    def tags(self, params: Mapping[str, Scalar], given: Mapping[str, Scalar], place: Place) -> Tags:
         """Tags of a device with these parameters: the very same objects for equal parameters.
 
         ``given``, ``place``: the parameters that the device gives, and where; an error in such a value is shown there.
         """
-        names = sorted(frozenset().union(*self._used))
-        if any(params.get(name) is None for name in names):
-            return ()
-        key = tuple((name, repr(params[name]) + str(params[name])) for name in names)
+        key = tuple(repr((name, params.get(name), str(params.get(name)))) for name in self._names)
         if key not in self._made:
             self._made[key] = self._make(params, lambda path: self.blame(path, given, place))
         return self._made[key]
@@ -113,7 +112,8 @@ class Profile:
         return dict(zip(positions, tags, strict=False))
 
     def _make(self, params: Mapping[str, Scalar], where: Where) -> Tags:
-        positions = [position for position, used in enumerate(self._used) if used]
+        ready = {name for name, value in params.items() if value is not None} | (self._names - self._params.keys())
+        positions = [position for position, used in enumerate(self._used) if used and used <= ready]
         every = self._fixed | self._filled(positions, params, where)
         tags = tuple(every[position] for position in sorted(every))
         once_each(tags, (self.place / "tags").__truediv__, self._findings)

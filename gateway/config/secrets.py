@@ -58,7 +58,7 @@ class Substitution:
         What cannot be filled in is noted as an error and left as it is. Names that are not in ``params`` are left to
         `unknown_parameters`; without ``params``, parameters are errors.
         """
-        if b"${" not in place.source.data:
+        if not place.source.templated:
             return raw
         if isinstance(raw, str):
             return self._text(raw, place, params) if "${" in raw else raw

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.config.base import Unsound
 from gateway.config.errors import Findings, Path, Place, listed, nearest, show
-from gateway.config.fields import PATTERNS
+from gateway.config.fields import PATTERNS, format_duration, parse_duration
 
 _EXPECTED: Final[dict[str, str]] = {
     "bool_parsing": "true or false",
@@ -23,14 +23,14 @@ _EXPECTED: Final[dict[str, str]] = {
     "finite_number": "a finite number",
     "float_parsing": "a number",
     "float_type": "a number",
-    "greater_than": "a value above {gt:g}",
-    "greater_than_equal": "a value of at least {ge:g}",
+    "greater_than": "a value above {gt}",
+    "greater_than_equal": "a value of at least {ge}",
     "int_from_float": "a whole number",
     "int_parsing": "a whole number",
     "int_parsing_size": "a whole number of a sensible size",
     "int_type": "a whole number",
-    "less_than": "a value below {lt:g}",
-    "less_than_equal": "a value of at most {le:g}",
+    "less_than": "a value below {lt}",
+    "less_than_equal": "a value of at most {le}",
     "list_type": "a list",
     "model_attributes_type": "a mapping of keys to values",
     "model_type": "a mapping of keys to values",
@@ -109,7 +109,7 @@ class _Report:
     def _unknown_key(self, path: Path, also: tuple[str, ...]) -> str:
         """Note an unknown key; return the one that was probably meant."""
         owner, _ = _field(self.kind, path[:-1])
-        known = [*(owner.model_fields if owner else ()), *also]
+        known = [*(_keys(owner) if owner else ()), *also]
         there = _value(self.raw, path[:-1])
         near = nearest(path[-1], [key for key in known if not isinstance(there, dict) or key not in there])
         expected = "a known key" if near else f"one of the keys {listed(known)}"
@@ -149,12 +149,23 @@ def _say(code: str, context: dict[str, Any], message: str, value: object) -> tup
     if code in {"value_error", "assertion_error"}:
         return str(context["error"]), ""
     if code in _EXPECTED:
-        return _EXPECTED[code].format(**context), ""
+        return _EXPECTED[code].format(**_as_written(context, value)), ""
     return message.removeprefix("Input should be ").removeprefix("Value should be "), ""
 
 
 def _one_of(names: list[str], value: object) -> tuple[str, str]:
+    if not isinstance(value, str) and str(value) in names:
+        return f"'{value}' in quotes", ""
     return ("one of " if len(names) > 1 else "") + listed(names), nearest(value, names)
+
+
+def _as_written(limits: dict[str, Any], value: object) -> dict[str, Any]:
+    """Put limits in the words in which the value is written: a duration, or a number."""
+    try:
+        parse_duration(value if isinstance(value, str) else None)
+    except ValueError:
+        return {name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in limits.items()}
+    return {name: format_duration(limit) for name, limit in limits.items() if isinstance(limit, int | float)}
 
 
 def _path(raw: object, location: tuple[str | int, ...]) -> tuple[Path, bool]:
@@ -196,14 +207,19 @@ def _kinds(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
+def _keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Fields of a model by the key that stands in the file."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
 def _field(annotation: Any, path: Path) -> tuple[type[BaseModel] | None, FieldInfo | None]:
     """Return the model that a path leads to, if it leads to one, and the field it leads through last."""
     field: FieldInfo | None = None
     for step in path:
         for kind in _kinds(annotation):
             arguments = get_args(kind)
-            if isinstance(kind, type) and issubclass(kind, BaseModel) and step in kind.model_fields:
-                field = kind.model_fields[str(step)]
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and step in _keys(kind):
+                field = _keys(kind)[str(step)]
                 annotation = field.annotation
                 break
             if arguments and get_origin(kind) in {dict, list, tuple}:

@@ -53,10 +53,10 @@ class TinyDevice(DeviceConfig):
 
 
 class TinyTag(TagConfig):
-    """One register."""
+    """One word."""
 
-    register: Annotated[int, Field(ge=0, le=65_535)]
-    """Number of the register."""
+    word: Annotated[int, Field(ge=0, le=65_535)]
+    """Number of the word."""
 
 
 class TinySink(SinkConfig):
@@ -71,7 +71,7 @@ class TinySink(SinkConfig):
 
 
 class TinyAdapter:
-    """Asks for one register after another: 8 bytes out, 7 back."""
+    """Asks for one word after another: 8 bytes out, 7 back."""
 
     def __init__(self, connection: TinyConnection) -> None:
         self.connection = connection
@@ -79,8 +79,8 @@ class TinyAdapter:
 
     def plan(self, device: TinyDevice, tags: Sequence[TinyTag]) -> Plan:
         for tag in tags:
-            if tag.register > 9999:
-                raise ConfigFault(f"tag {tag.name}: the machine has registers 0 to 9999", code="address_invalid")
+            if tag.word > 9999:
+                raise ConfigFault(f"tag {tag.name}: the machine has words 0 to 9999", code="address_invalid")
         size = 15 * len(tags)
         wire_time = size * 10 / self.connection.baud if self.connection.serial else 0.0
         requests = [Request((position,)) for position in range(len(tags))]
