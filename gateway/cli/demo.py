@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final
 
-import aiomqtt
 import typer
 from rich.console import Console
 from rich.live import Live
@@ -29,11 +28,12 @@ from gateway.config.loader import load
 from gateway.config.root import Configuration
 from gateway.model.faults import LinkLost
 from gateway.observe import log
-from gateway.reader import Reader
+from gateway.reader import Report
 from gateway.runtime import Gateway
 from gateway.sdk.manifest import adapter_models
 from gateway.sinks import sink_model
 from gateway.testing.broker import EmbeddedBroker, embedded_broker, stop
+from gateway.testing.subscriber import Subscriber
 
 DEFAULT: Final = Path(__file__).parents[2] / "configs" / "demo.yaml"
 ALARMS: Final = ("jammed", "tripped", "in_alarm")
@@ -99,36 +99,6 @@ class Summary:
             ("gaps declared", f"{got.gaps:,}"),
         )
         return "\n".join(f"{name:<18} {value}" for name, value in rows)
-
-
-class Subscriber:
-    """The platform's side: takes every message of the gateway and keeps the books."""
-
-    def __init__(self) -> None:
-        self.reader = Reader()
-        self.subscribed = asyncio.Event()
-        self._news = asyncio.Event()
-
-    async def run(self, port: int, gateway: str) -> None:
-        """Receive until cancelled."""
-        async with aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5) as client:
-            await client.subscribe(f"xingsha/v1/{gateway}/#", qos=1)
-            self.subscribed.set()
-            async for message in client.messages:
-                if isinstance(message.payload, bytes):
-                    self.reader.feed(str(message.topic), message.payload)
-                    self._news.set()
-
-    async def until(self, values: int) -> None:
-        """Wait until so many values have come."""
-        while self.received().values < values:
-            self._news.clear()
-            await self._news.wait()
-
-    def received(self) -> Received:
-        """Return what has come so far."""
-        report = self.reader.report(from_start=True)
-        return Received(report.batches, report.points, report.lost, report.duplicates, report.gaps)
 
 
 async def demonstrate(config: Path, seconds: float, seed: int, console: Console) -> Summary:
@@ -198,10 +168,9 @@ async def _watch(
 ) -> Summary:  # fmt: skip
     """Run gateway and subscriber, show them, stop them in order, and count."""
     loop = asyncio.get_running_loop()
-    configuration = gateway.configuration
     stopping = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        receiving = group.create_task(subscriber.run(broker.port_v5, configuration.gateway.id), name="subscriber")
+        receiving = group.create_task(subscriber.run("127.0.0.1", broker.port_v5), name="subscriber")
         await subscriber.subscribed.wait()
         began = loop.time()
         if seconds:
@@ -220,7 +189,7 @@ async def _watch(
         devices=len(status.devices),
         read=sum(device.reads for device in status.devices),
         committed=status.bus.points,
-        received=subscriber.received(),
+        received=_received(subscriber),
     )
 
 
@@ -236,7 +205,7 @@ async def _show(
     try:
         with screen or nullcontext():
             while not done.done() and not running.done():
-                view.update(gateway.status(), gateway.values(), subscriber.received())
+                view.update(gateway.status(), gateway.values(), _received(subscriber))
                 if screen is not None:
                     screen.refresh()
                 elif lines:
@@ -247,4 +216,9 @@ async def _show(
         done.cancel()
 
 
-__all__ = ["Subscriber", "Summary", "demonstrate", "placed", "plant", "register"]
+def _received(subscriber: Subscriber) -> Received:
+    report: Report = subscriber.reader.report(from_start=True)
+    return Received(report.batches, report.points, report.lost, report.duplicates, report.gaps)
+
+
+__all__ = ["Summary", "demonstrate", "placed", "plant", "register"]
