@@ -12,13 +12,12 @@ import signal
 import sys
 import tempfile
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final
 
-import aiomqtt
 import typer
 from rich.console import Console
 from rich.live import Live
@@ -27,18 +26,19 @@ from gateway.cli.run import duration, loop_factory
 from gateway.cli.view import Received, View
 from gateway.config.loader import load
 from gateway.config.root import Configuration
-from gateway.model.faults import Fault, LinkLost
+from gateway.model.faults import LinkLost
 from gateway.observe import log
-from gateway.observe.status import GatewayStatus
-from gateway.reader import Reader
+from gateway.reader import Report
 from gateway.runtime import Gateway
 from gateway.sdk.manifest import adapter_models
 from gateway.sinks import sink_model
 from gateway.testing.broker import EmbeddedBroker, embedded_broker, stop
+from gateway.testing.subscriber import Subscriber
 
 DEFAULT: Final = Path(__file__).parents[2] / "configs" / "demo.yaml"
 ALARMS: Final = ("jammed", "tripped", "in_alarm")
 _REFRESH: Final = 0.25
+_PLAIN: Final = 5.0
 _SETTLE: Final = 5.0
 """Seconds that the last batches may take from the broker to the subscriber."""
 
@@ -101,28 +101,6 @@ class Summary:
         return "\n".join(f"{name:<18} {value}" for name, value in rows)
 
 
-class Subscriber:
-    """The platform's side: takes every message of the gateway and keeps the books."""
-
-    def __init__(self) -> None:
-        self.reader = Reader()
-        self.subscribed = asyncio.Event()
-
-    async def run(self, port: int, gateway: str) -> None:
-        """Receive until cancelled."""
-        async with aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5) as client:
-            await client.subscribe(f"xingsha/v1/{gateway}/#", qos=1)
-            self.subscribed.set()
-            async for message in client.messages:
-                if isinstance(message.payload, bytes):
-                    self.reader.feed(str(message.topic), message.payload)
-
-    def received(self) -> Received:
-        """Return what has come so far."""
-        report = self.reader.report(from_start=True)
-        return Received(report.batches, report.points, report.lost, report.duplicates, report.gaps)
-
-
 async def demonstrate(config: Path, seconds: float, seed: int, console: Console) -> Summary:
     """Run everything for ``seconds`` (0: until told to stop) and return what was counted.
 
@@ -170,6 +148,7 @@ async def plant(config: Path, seed: int) -> AsyncIterator[dict[str, int]]:
     """Run the plant of a configuration as a process of its own; gives the port of each connection."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway.testing.plant", str(config), "--seed", str(seed), "--any-port", "--mishaps",
+        "--with-parent",
         stdin=PIPE, stdout=PIPE, start_new_session=True,
     )  # fmt: skip
     try:
@@ -189,59 +168,57 @@ async def _watch(
 ) -> Summary:  # fmt: skip
     """Run gateway and subscriber, show them, stop them in order, and count."""
     loop = asyncio.get_running_loop()
-    configuration = gateway.configuration
     stopping = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        receiving = group.create_task(subscriber.run(broker.port_v5, configuration.gateway.id), name="subscriber")
+        receiving = group.create_task(subscriber.run("127.0.0.1", broker.port_v5), name="subscriber")
         await subscriber.subscribed.wait()
         began = loop.time()
         if seconds:
             loop.call_later(seconds, told.set)
         running = group.create_task(gateway.run(stopping), name="gateway")
-        await _show(gateway, subscriber, told, running, console)
+        await _show(gateway, subscriber, told, running, console, not seconds)
         length = loop.time() - began
         stopping.set()
         await running
         status = gateway.status()
-        await _settled(subscriber, status)
+        with suppress(TimeoutError):  # then the summary tells what is missing
+            await asyncio.wait_for(subscriber.until(status.bus.points), _SETTLE)
         receiving.cancel()
     return Summary(
         seconds=length,
         devices=len(status.devices),
         read=sum(device.reads for device in status.devices),
         committed=status.bus.points,
-        received=subscriber.received(),
+        received=_received(subscriber),
     )
 
 
 async def _show(
-    gateway: Gateway, subscriber: Subscriber, told: asyncio.Event, running: asyncio.Task[None], console: Console
-) -> None:
-    """Keep the screen up to date until told to stop."""
+    gateway: Gateway, subscriber: Subscriber, told: asyncio.Event, running: asyncio.Task[None], console: Console,
+    lines: bool,
+) -> None:  # fmt: skip
+    """Keep the screen up to date until told to stop; ``lines``: without a terminal, say now and then how it goes."""
     order = {name: [tag.name for tag in device.tags] for name, device in gateway.configuration.devices.items()}
     view = View(alarms=ALARMS, order=order)
-    live = Live(view, console=console, screen=True, auto_refresh=False) if console.is_terminal else None
-    waiting: Awaitable[bool] = told.wait()
-    done = asyncio.ensure_future(waiting)
+    screen = Live(view, console=console, screen=True, auto_refresh=False) if console.is_terminal else None
+    done = asyncio.create_task(told.wait(), name="told to stop")
     try:
-        with live or nullcontext():
+        with screen or nullcontext():
             while not done.done() and not running.done():
-                view.update(gateway.status(), gateway.values(), subscriber.received())
-                if live is not None:
-                    live.refresh()
-                await asyncio.wait({done, running}, timeout=_REFRESH, return_when=asyncio.FIRST_COMPLETED)
+                view.update(gateway.status(), gateway.values(), _received(subscriber))
+                if screen is not None:
+                    screen.refresh()
+                elif lines:
+                    console.print(view.line())
+                pace = _REFRESH if screen is not None else _PLAIN
+                await asyncio.wait({done, running}, timeout=pace, return_when=asyncio.FIRST_COMPLETED)
     finally:
         done.cancel()
 
 
-async def _settled(subscriber: Subscriber, status: GatewayStatus) -> None:
-    """Wait until all that was committed has come, for a while."""
-    try:
-        async with asyncio.timeout(_SETTLE):
-            while subscriber.received().values < status.bus.points:
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        pass  # the summary tells what is missing
+def _received(subscriber: Subscriber) -> Received:
+    report: Report = subscriber.reader.report(from_start=True)
+    return Received(report.batches, report.points, report.lost, report.duplicates, report.gaps)
 
 
-__all__ = ["Fault", "Subscriber", "Summary", "demonstrate", "placed", "plant", "register"]
+__all__ = ["Summary", "demonstrate", "placed", "plant", "register"]
