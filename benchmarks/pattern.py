@@ -148,7 +148,7 @@ class Pattern:
 
     def arguments(self) -> list[str]:
         """Command-line options that describe this pattern to another process."""
-        change = {0: "none", 1: "all"}.get(self.change, f"{self.change * 100}%")
+        change = "all" if self.change == 1 else f"{self.change * 100}%" if self.change else "none"
         return [f"--devices={self.devices}", f"--registers={self.registers}", f"--change={change}"]
 
 

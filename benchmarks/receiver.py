@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.pattern import Pattern, Scoreboard, parse_change
 from benchmarks.verify import Verifier
@@ -40,7 +41,7 @@ class Receiver:
         self._window = 0
         self._schemas = f"{prefix}/{gateway}/schema/"
         self._data = f"{prefix}/{gateway}/data"
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id, clean_session=False)
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, clean_session=False)
         self.client.reconnect_delay_set(1, 1)
         self.client.on_connect = self._connected
         self.client.on_subscribe = lambda *_: self.subscribed.set()
@@ -53,10 +54,10 @@ class Receiver:
         now = time_ns()
         with self.lock:
             if message.topic.startswith(self._schemas):
-                self.verifier.schema(message.topic.removeprefix(self._schemas), message.payload)
+                self.verifier.schema(message.topic.removeprefix(self._schemas), bytes(message.payload))
             else:
                 size = 2 + len(message.topic.encode()) + 2 + len(message.payload)
-                self.verifier.data(message.payload, now, size + 1 + max(1, (size.bit_length() + 6) // 7))
+                self.verifier.data(bytes(message.payload), now, size + 1 + max(1, (size.bit_length() + 6) // 7))
 
     def answer(self, question: str) -> dict[str, Any]:
         """Answer one line of standard input."""

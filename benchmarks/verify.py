@@ -296,6 +296,11 @@ class Verifier:
                 runs.add((int(device), int(ends[0]), int(ends[1]), int(times[0]), int(times[1])))
         return lost + self.tally.omitted, sorted(runs)
 
+    def has(self, device: int, first: int, last: int) -> bool:
+        """True when any of these reads of a device arrived, in any of its blocks."""
+        blocks = slice(device * self.pattern.blocks, (device + 1) * self.pattern.blocks)
+        return bool(self._seen[blocks, first : last + 1].any())
+
     def holes(self) -> list[tuple[int, int]]:
         """Batches that are missing in the numbering: (epoch, seq), from 1 to the last received of each epoch."""
         held: dict[int, set[int]] = {}
