@@ -28,7 +28,7 @@ def allowed(room):
     below = set()
     for level in LEVELS:
         if room in level:
-            return {room} | below
+            return {room} | below | (set(BESIDE) if level is LEVELS[-1] else set())
         below |= level
     raise AssertionError(f"gateway/{room} has no place in the order of rooms")
 
