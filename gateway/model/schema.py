@@ -86,7 +86,7 @@ class Scale(msgspec.Struct, frozen=True, gc=False):
     @classmethod
     def of(cls, factor: float, offset: float = 0.0) -> Scale:
         """Exact scale of a decimal factor: 0.1 is 1 ÷ 10, 2.5 is 25 ÷ 10; others stay a plain factor."""
-        ratio = Decimal(repr(factor))
+        ratio = Decimal(repr(factor)).normalize()
         exponent = ratio.as_tuple().exponent
         if isinstance(exponent, int) and -15 <= exponent < 0:
             divide = 10**-exponent
