@@ -19,6 +19,7 @@ import signal
 import struct
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import time_ns
 from typing import Final, cast
@@ -172,9 +173,8 @@ async def run(plant: Plant, first_port: int) -> None:
     servers = []
     for index, device in enumerate(range(0, pattern.devices, plant.units_per_port)):
         port = first_port + index if first_port else 0
-        servers.append(
-            await loop.create_server(lambda first=device: Connection(plant, first), "127.0.0.1", port, backlog=1024)
-        )
+        factory = partial(Connection, plant, device)
+        servers.append(await loop.create_server(factory, "127.0.0.1", port, backlog=1024))
     print(json.dumps({"ports": [server.sockets[0].getsockname()[1] for server in servers]}), flush=True)
 
     def orders() -> None:

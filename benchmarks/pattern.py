@@ -117,13 +117,13 @@ class Pattern:
     def counts(self, block: Ints, marker: Words, served: Ints) -> Ints:
         """Count of each block from its marker: the latest that is not after ``served``, the count reached by now."""
         if not self.change:
-            return np.zeros(len(block), np.int64)
+            return np.ones(len(block), np.int64)
         latest = self.markers(block, served)
         full = latest - ((latest - marker) & 0xFFFF)
         if self.change == 1 or self._rate[0] >= self._rate[1]:
             return full
-        numerator, denominator = self._rate  # the first count that has this many changes
-        return -((block % denominator - full * denominator) // numerator)
+        numerator, denominator = self._rate  # the first count, from 1, that has this many changes
+        return np.maximum(-((block % denominator - full * denominator) // numerator), 1)
 
     def values(self, block: Ints, count: Ints) -> Words:
         """Registers of blocks at counts: shape (len(block), width)."""
@@ -148,7 +148,7 @@ class Pattern:
 
     def arguments(self) -> list[str]:
         """Command-line options that describe this pattern to another process."""
-        change = {0: "none", 1: "all"}.get(self.change, f"{self.change * 100}%")
+        change = "all" if self.change == 1 else f"{self.change * 100}%" if self.change else "none"
         return [f"--devices={self.devices}", f"--registers={self.registers}", f"--change={change}"]
 
 

@@ -5,6 +5,7 @@ import socket
 import struct
 import subprocess
 import sys
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Self
@@ -128,7 +129,7 @@ def test_count_is_found_from_the_marker(registers, change):
     blocks = np.arange(pattern.total)
     for served in (1, 7, 70_000, 200_001):
         for behind in (0, 1, 300, 30_000):
-            count = np.full(pattern.total, max(served - behind, 0))
+            count = np.full(pattern.total, max(served - behind, 1))
             marker = pattern.values(blocks, count)[:, 0]
             found = pattern.counts(blocks, marker, np.full(pattern.total, served))
             np.testing.assert_array_equal(pattern.values(blocks, found), pattern.values(blocks, count))
@@ -179,10 +180,8 @@ def test_what_is_not_modbus_is_cut_off(tmp_path):
     with Served(tmp_path, *pattern.arguments()) as served, served.client() as client:
         client.sendall(b"GET / HTTP/1.1\r\n\r\n")
         client.settimeout(10)
-        try:
+        with suppress(ConnectionResetError):  # just as good
             assert client.recv(1) == b""
-        except ConnectionResetError:
-            pass  # just as good
 
 
 def test_silent_and_refusing_devices(tmp_path):

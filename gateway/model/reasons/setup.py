@@ -20,10 +20,10 @@ SETUP: Final[dict[str, Reason]] = {
         "检查拼写；`xingsha adapters` 列出已安装的适配器。",
     ),
     "extra_missing": Reason(
-        "The adapter needs a package that is not installed",
-        "Run the pip command that the message gives.",
-        "适配器所需的软件包未安装",
-        "执行提示中的 pip 命令。",
+        "A package is needed that is not installed",
+        "Run the pip command that the message gives; `xingsha adapters --json` names the extra of each adapter.",
+        "所需的软件包未安装",
+        "执行提示中的 pip 命令；`xingsha adapters --json` 列出各适配器所需的 extra。",
     ),
     "manifest_invalid": Reason(
         "The adapter.toml of an adapter cannot be read or is not complete",
@@ -81,15 +81,15 @@ SETUP: Final[dict[str, Reason]] = {
     ),
     "python_missing": Reason(
         "No Python of 3.11 or later was found",
-        "apt-get install python3 python3-venv, or give the path of one in XINGSHA_PYTHON.",
+        "Install it (apt-get install python3 python3-venv), or give the path of one in XINGSHA_PYTHON.",
         "没有找到 3.11 或更高版本的 Python",
-        "apt-get install python3 python3-venv，或用 XINGSHA_PYTHON 指定路径。",
+        "安装（apt-get install python3 python3-venv），或用 XINGSHA_PYTHON 指定路径。",
     ),
     "venv_missing": Reason(
         "This Python cannot make a virtual environment",
-        "apt-get install python3-venv.",
+        "Install it: apt-get install python3-venv.",
         "该 Python 无法创建虚拟环境",
-        "apt-get install python3-venv。",
+        "安装 python3-venv：apt-get install python3-venv。",
     ),
     "packages_missing": Reason(
         "The tests need system packages that only root can install",

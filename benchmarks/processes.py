@@ -1,0 +1,384 @@
+"""The processes around a gateway under test: broker, devices, subscriber, and the gateway itself, each on its own.
+
+Real programs on loopback sockets and a real disk. Each is a context manager that ends what it started, by its own
+process id; what a process says on standard error is kept in the folder of the run.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from benchmarks.pattern import Pattern, Scoreboard
+
+ROOT: Final = Path(__file__).parent.parent
+GATEWAY_ID: Final = "bench"
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_VOLATILE: Final = {"tmpfs", "ramfs"}
+
+
+class Unfit(RuntimeError):
+    """The run cannot be made or judged: something is not installed, did not start, or ended on its own."""
+
+
+class Child:
+    """One process. Lines go to its standard input, and one JSON line comes back for each."""
+
+    def __init__(self, name: str, command: list[str], folder: Path, environment: dict[str, str] | None = None) -> None:
+        self.name = name
+        self.command = command
+        self.log = folder / f"{name}.log"
+        self.environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | (environment or {})
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it; its standard error is appended to the log."""
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                cwd=ROOT,
+                env=self.environment,
+                process_group=0,
+            )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop(5.0)
+
+    @property
+    def running(self) -> subprocess.Popen[str]:
+        """The process. Raises Unfit, with the end of its log, when it is not there."""
+        if self.process is None or self.process.poll() is not None:
+            code = "not started" if self.process is None else f"ended with {self.process.returncode}"
+            raise Unfit(f"{self.name} {code}:\n{self.tail()}")
+        return self.process
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.running.pid
+
+    def tail(self, size: int = 2000) -> str:
+        """Return the end of its log."""
+        return self.log.read_text("utf-8", "replace")[-size:] if self.log.exists() else ""
+
+    def hear(self) -> dict[str, Any]:
+        """Wait for its next line."""
+        output = self.running.stdout
+        assert output is not None
+        line = output.readline()
+        if not line:
+            self.running.wait(5)
+            raise Unfit(f"{self.name} ended:\n{self.tail()}")
+        found: dict[str, Any] = json.loads(line)
+        if "error" in found:
+            raise Unfit(f"{self.name}: {found['error']}")
+        return found
+
+    def ask(self, line: str) -> dict[str, Any]:
+        """Send a line and wait for the answer."""
+        given = self.running.stdin
+        assert given is not None
+        given.write(line + "\n")
+        given.flush()
+        return self.hear()
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self.running.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self.signal(signal.SIGKILL)
+        self._gone(10.0)
+
+    def stop(self, deadline: float) -> float:
+        """SIGTERM and the end of its input; SIGKILL after ``deadline`` seconds. Seconds that it took."""
+        if self.process is None:
+            return 0.0
+        began = time.monotonic()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            try:
+                self.process.wait(deadline)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self._gone(10.0)
+        return time.monotonic() - began
+
+    def _gone(self, deadline: float) -> None:
+        assert self.process is not None
+        self.process.wait(deadline)
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None and not stream.closed:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    continue
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all its threads so far, user and system."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def memory_mb(self) -> tuple[float, float]:
+        """Resident memory now, and its highest mark."""
+        lines = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())
+        return int(lines["VmRSS"].split()[0]) / 1024, int(lines["VmHWM"].split()[0]) / 1024
+
+
+class Broker(Child):
+    """Mosquitto on a free port of loopback, without limits on queues. It keeps sessions when it is stopped in order."""
+
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+        if program is None:
+            raise Unfit("mosquitto is not installed: apt-get install mosquitto")
+        self.port = free_port()
+        store = folder / "mosquitto"
+        store.mkdir()
+        config = folder / "mosquitto.conf"
+        config.write_text(
+            f"user {getpass.getuser()}\nlistener {self.port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
+            "max_queued_messages 0\nmax_inflight_messages 0\nlog_type error\nlog_type warning\nlog_dest stderr\n"
+            f"persistence true\nautosave_interval 0\npersistence_location {store}/\n"
+        )
+        super().__init__("mosquitto", [program, "-c", str(config)], folder)
+
+    def start(self) -> None:
+        """Start and wait until it takes connections."""
+        super().start()
+        deadline = time.monotonic() + 15
+        while True:
+            _ = self.running
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise Unfit(f"mosquitto does not take connections:\n{self.tail()}") from None
+                time.sleep(0.02)
+            else:
+                return
+
+
+class Devices(Child):
+    """The device server; ``board`` shows what it served, even after its end."""
+
+    def __init__(self, folder: Path, pattern: Pattern, units_per_port: int = 1) -> None:
+        self.board_path = folder / "board"
+        self.pattern = pattern
+        self.units_per_port = units_per_port
+        self.ports: list[int] = []
+        command = [sys.executable, "-m", "benchmarks.devices", *pattern.arguments(), f"--board={self.board_path}"]
+        super().__init__("devices", [*command, f"--units-per-port={units_per_port}"], folder)
+
+    def start(self) -> None:
+        """Start and wait until it listens on all ports."""
+        super().start()
+        self.ports = self.hear()["ports"]
+        self.board = Scoreboard(self.board_path, self.pattern)
+
+    def registers_served(self) -> int:
+        """Registers served so far."""
+        return int(self.board.array[Scoreboard.REGISTERS])
+
+
+class Subscriber(Child):
+    """The verifying subscriber."""
+
+    def __init__(self, folder: Path, pattern: Pattern, port: int, prefix: str = "xingsha/v1", number: int = 1) -> None:
+        command = [
+            sys.executable, "-m", "benchmarks.receiver", *pattern.arguments(), f"--board={folder / 'board'}",
+            f"--port={port}", f"--gateway={GATEWAY_ID}", f"--prefix={prefix}", f"--client-id=subscriber-{number}",
+        ]  # fmt: skip
+        super().__init__(f"subscriber-{number}", command, folder)
+
+    def start(self) -> None:
+        """Start and wait until it is subscribed."""
+        super().start()
+        self.hear()
+
+    def settle(self, quiet: float, deadline: float) -> None:
+        """Wait until nothing has arrived for ``quiet`` seconds, at most ``deadline`` seconds."""
+        until = time.monotonic() + deadline
+        last, since = self.ask("mark")["batches"], time.monotonic()
+        while time.monotonic() < until and time.monotonic() - since < quiet:
+            time.sleep(min(0.1, quiet / 4))
+            batches = self.ask("mark")["batches"]
+            if batches != last:
+                last, since = batches, time.monotonic()
+
+
+class Gateway(Child):
+    """The gateway, as `xingsha run` starts it."""
+
+    def __init__(self, folder: Path, config: Path, environment: dict[str, str] | None = None) -> None:
+        command = [sys.executable, "-c", "from gateway.cli import main; main()", "run", str(config)]
+        super().__init__("gateway", command, folder, environment)
+
+
+@dataclass
+class Setting:
+    """What is run: a plant, and how the gateway is told to read and forward it."""
+
+    pattern: Pattern
+    scan: str = "1s"
+    """Scan rate; ``0s``: as fast as the devices answer."""
+    units_per_port: int = 1
+    lanes: int = 1
+    bus: dict[str, Any] = field(default_factory=dict)
+    connection: dict[str, Any] = field(default_factory=dict)
+    lane: dict[str, Any] = field(default_factory=dict)
+    sink: dict[str, Any] = field(default_factory=dict)
+
+    def prefix(self, lane: int) -> str:
+        """First topic levels of a lane, counted from 1."""
+        return "xingsha/v1" if lane == 1 else f"xingsha/v1/lane{lane}"
+
+    def configuration(self, ports: list[int], broker_port: int) -> dict[str, Any]:
+        """The whole configuration of the gateway."""
+        tags = [
+            {"name": f"r{number}", "address": f"hr:{number}", "type": "uint16", "scale": 0.1}
+            for number in range(self.pattern.registers)
+        ]
+        connections = {
+            f"c{number}": {"adapter": "modbus", "host": "127.0.0.1", "port": port, "pipeline": 8, "timeout": "2s"}
+            | self.connection
+            for number, port in enumerate(ports)
+        }
+        devices = {
+            f"d{number}": {
+                "connection": f"c{number // self.units_per_port}",
+                "profile": "plain",
+                "unit": number % self.units_per_port + 1,
+            }
+            for number in range(self.pattern.devices)
+        }
+        return {
+            "gateway": {"id": GATEWAY_ID},
+            "bus": {"kind": "journal", "path": "journal.db", "synchronous": "full"} | self.bus,
+            "profiles": {"plain": {"adapter": "modbus", "scan": self.scan, "tags": tags}},
+            "connections": connections,
+            "devices": devices,
+            "lanes": {f"lane{number}": self._lane(number, broker_port) for number in range(1, self.lanes + 1)},
+            "observe": {"http": "off", "log_format": "text"},
+        }
+
+    def _lane(self, number: int, port: int) -> dict[str, Any]:
+        to = {"host": "127.0.0.1", "port": port} | self.sink
+        if number > 1:
+            prefix = self.prefix(number) + "/{gateway}"
+            to["topics"] = {
+                "data": f"{prefix}/data",
+                "schema": f"{prefix}/schema/{{schema}}",
+                "status": f"{prefix}/status",
+                "device_status": f"{prefix}/device/{{device}}",
+            }
+        return {"sink": "mqtt", "to": to, "payload": "columnar"} | self.lane
+
+
+@dataclass
+class Plant:
+    """Broker, devices and subscribers at work, and a gateway that is configured but not yet started."""
+
+    folder: Path
+    setting: Setting
+    broker: Broker
+    devices: Devices
+    subscribers: list[Subscriber]
+    gateway: Gateway
+
+    @property
+    def subscriber(self) -> Subscriber:
+        """The subscriber of the first lane."""
+        return self.subscribers[0]
+
+    def wait_for_data(self, deadline: float = 60.0) -> float:
+        """Wait until every device was read and something has arrived. Seconds it took. Raises Unfit."""
+        began = time.monotonic()
+        while True:
+            _ = self.gateway.running
+            if (self.devices.board.served > 0).all() and self.subscriber.ask("mark")["points"]:
+                return time.monotonic() - began
+            if time.monotonic() - began > deadline:
+                read = int((self.devices.board.served > 0).sum())
+                raise Unfit(
+                    f"after {deadline:g} s {read} of {self.setting.pattern.total} blocks were read, and "
+                    f"{self.subscriber.ask('mark')['points']} points arrived\n{self.gateway.tail()}"
+                )
+            time.sleep(0.05)
+
+
+@contextmanager
+def plant(setting: Setting, folder: Path) -> Iterator[Plant]:
+    """Start everything around the gateway; end everything, the gateway first."""
+    with ExitStack() as stack:
+        broker = stack.enter_context(Broker(folder))
+        devices = stack.enter_context(Devices(folder, setting.pattern, setting.units_per_port))
+        subscribers = [
+            stack.enter_context(Subscriber(folder, setting.pattern, broker.port, setting.prefix(lane), lane))
+            for lane in range(1, setting.lanes + 1)
+        ]
+        configuration = setting.configuration(devices.ports, broker.port)
+        # JSON is YAML, and quick to write for thousands of tags
+        (folder / "gateway.yaml").write_text(json.dumps(configuration, indent=1))
+        gateway = Gateway(folder, folder / "gateway.yaml")
+        stack.callback(gateway.stop, 5.0)
+        yield Plant(folder, setting, broker, devices, subscribers, gateway)
+
+
+def free_port() -> int:
+    """Return a TCP port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def run_folder(keep: bool = False) -> Iterator[Path]:
+    """Give an empty folder on a real disk: a journal in memory would prove and cost nothing."""
+    for parent in (Path(tempfile.gettempdir()), Path("/var/tmp"), ROOT):
+        if os.access(parent, os.W_OK) and _file_system(parent) not in _VOLATILE:
+            break
+    else:
+        raise Unfit("no writable folder on a real disk: set TMPDIR")
+    folder = Path(tempfile.mkdtemp(prefix="xingsha-bench-", dir=parent))
+    try:
+        yield folder
+    finally:
+        if keep:
+            print(f"kept: {folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _file_system(path: Path) -> str:
+    """Type of the file system that holds a path, by the longest mount point above it."""
+    best, kind = "", ""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        point = left.split()[4]
+        if path.resolve().is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, right.split()[0]
+    return kind
