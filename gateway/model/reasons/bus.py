@@ -67,7 +67,7 @@ BUS: Final[dict[str, Reason]] = {
         "磁盘写入失败",
         "检查 `dmesg` 和磁盘；恢复前数据只保存在内存中，可能丢失。",
     ),
-    "journal_locked": Reason(
+    "journal_in_use": Reason(
         "Another process holds the journal",
         "A second gateway runs with the same bus.path: stop it, or give each its own file.",
         "日志库被其他进程占用",
@@ -84,5 +84,11 @@ BUS: Final[dict[str, Reason]] = {
         "Install that version again, or set bus.path to a new file; this one was left alone.",
         "日志库由更新版本的网关写入",
         "重新安装新版本，或将 bus.path 改为新文件；原文件未做改动。",
+    ),
+    "journal_not_writable": Reason(
+        "The gateway may not write where the journal is to be",
+        "Give the gateway's user the folder of bus.path, or choose another path.",
+        "网关无权写入日志库所在目录",
+        "将 bus.path 所在目录的权限授予网关用户，或更换路径。",
     ),
 }
