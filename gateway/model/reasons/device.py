@@ -87,12 +87,6 @@ DEVICE: Final[dict[str, Reason]] = {
         "设备拒绝读取该点",
         "对照设备手册核对地址、数据区和类型；用 `xingsha probe` 查看该处内容。",
     ),
-    "outcome_unknown": Reason(
-        "A write was sent and no answer came: whether it was carried out is not known",
-        "Read the tag back, or look at the machine, before the write is repeated.",
-        "写入已发送但没有应答：是否执行未知",
-        "重复写入前，请先读回该点或到现场确认。",
-    ),
     "fault": Reason(
         "A fault that has no code of its own",
         "Read the message beside it, and report it so that it gets one.",
