@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks.pattern import Pattern, parse_change
 from benchmarks.processes import ROOT, Child, Plant, Setting, Unfit, plant, run_folder
-from gateway.config.fields import parse_duration
+from gateway.config.fields import format_duration, parse_duration
 
 _SLICE = 5.0
 """A window is looked at in slices of about this many seconds, to show the spread."""
@@ -205,14 +205,13 @@ def main(arguments: list[str] | None = None) -> int:
         for name in ("devices", "registers", "change", "rate", "seconds", "units-per-port", "pipeline", "lanes")
     }
     try:
-        if options.rate != "max":
-            parse_duration(options.rate)
+        scan = "0s" if options.rate == "max" else format_duration(parse_duration(options.rate))
         pattern = Pattern(options.devices, options.registers, parse_change(options.change))
     except ValueError as error:
-        parser.error(str(error))
+        parser.error(f"expected {error}" if "expected" not in str(error) else str(error))
     setting = Setting(
         pattern,
-        scan="0s" if options.rate == "max" else options.rate,
+        scan=scan,
         units_per_port=options.units_per_port,
         lanes=options.lanes,
         connection={"pipeline": options.pipeline},
