@@ -1,5 +1,7 @@
 """What every test can rely on: the language is English, no option of the machine's user leaks in."""
 
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,3 +17,15 @@ def _plain_environment(monkeypatch):
 def repository():
     """The folder of the source tree."""
     return Path(__file__).parent.parent
+
+
+@pytest.fixture
+def free_ports():
+    """A function that gives ports of 127.0.0.1 where nothing listens."""
+
+    def choose(count):
+        with ExitStack() as stack:
+            held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+            return [one.getsockname()[1] for one in held]
+
+    return choose

@@ -79,5 +79,8 @@ class Bus(Protocol):
     def forget(self, name: str) -> None:
         """Remove a consumer and its position, so that it holds nothing back any more."""
 
+    def stale_consumers(self) -> list[str]:
+        """Names known from earlier runs and not opened in this one: they hold batches back until a limit forces."""
+
 
 BusContext = AbstractAsyncContextManager[Bus]

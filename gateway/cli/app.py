@@ -20,8 +20,8 @@ from gateway import __version__
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "run": ("gateway.cli.run", "Run the gateway until it is told to stop."),
-    "check": ("gateway.cli.check", "Check a configuration and forecast the load of every line."),
-    "probe": ("gateway.cli.probe", "Ask a device what it is, and show raw words in every decoding."),
+    "check": ("gateway.cli.check", "Check a configuration and forecast the load."),
+    "probe": ("gateway.cli.probe", "Ask a device what it is; show its raw words decoded."),
     "read": ("gateway.cli.read", "Read every tag once and print a table."),
     "tail": ("gateway.cli.tail", "Follow what arrives at the platform."),
     "sim": ("gateway.cli.sim", "Simulate the devices of a configuration."),
@@ -68,6 +68,11 @@ def load_command(name: str) -> Any:
     return command
 
 
+def _want_debug(context: typer.Context, wanted: bool) -> None:
+    if wanted and isinstance(context.obj, Options):
+        context.obj.debug = True
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         print(f"xingsha {__version__}")
@@ -81,14 +86,15 @@ app: Final = typer.Typer(
 
 @app.callback(help="Industrial telemetry gateway: reads machines, loses nothing, costs almost no CPU.")
 def _frame(
-    context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an unexpected error arose.")] = False,
+    _debug: Annotated[
+        bool,
+        typer.Option("--debug", callback=_want_debug, is_eager=True, help="Show where an unexpected error arose."),
+    ] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    if debug and isinstance(context.obj, Options):
-        context.obj.debug = True
+    """Nothing is left to do here: eager options have acted already, before any command was imported."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -14,6 +14,7 @@ from gateway.model.reasons import REASONS
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130
+_OWN: Final = {"gateway", "adapters"}
 
 ERRNO_CODES: Final[dict[int, str]] = {
     errno.ENOENT: "file_missing",
@@ -24,6 +25,7 @@ ERRNO_CODES: Final[dict[int, str]] = {
     errno.ENOSPC: "disk_full",
     errno.EROFS: "file_denied",
     errno.EADDRINUSE: "port_in_use",
+    errno.EADDRNOTAVAIL: "address_unusable",
     errno.ECONNREFUSED: "connection_refused",
     errno.EHOSTUNREACH: "no_route",
     errno.ENETUNREACH: "no_route",
@@ -49,14 +51,23 @@ def explain(error: BaseException) -> list[str]:
     match error:
         case Fault():
             return _coded(error.code, *str(error).splitlines())
+        case ModuleNotFoundError() if (error.name or "").partition(".")[0] not in _OWN:
+            return _coded("extra_missing", f"the module {error.name} is not installed")
         case OSError():
-            return _coded(ERRNO_CODES.get(error.errno or 0, "system_error"), _system_message(error))
+            return _coded(system_code(error), _system_message(error))
         case _:
             name = type(error).__name__
             return [
                 f"error [bug]: {name}: {_one_line(str(error))}",
                 "  This is a bug in the gateway, please report it; `xingsha --debug …` shows where it arose.",
             ]
+
+
+def system_code(error: OSError) -> str:
+    """Reason code of what the operating system says."""
+    if error.errno == errno.EACCES and not error.filename:
+        return "address_unusable"  # no file was meant: a port below 1024
+    return ERRNO_CODES.get(error.errno or 0, "system_error")
 
 
 def _coded(code: str, *messages: str) -> list[str]:

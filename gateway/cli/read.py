@@ -18,7 +18,7 @@ from gateway.model.types import Value
 
 if TYPE_CHECKING:
     from gateway.config.root import Configuration
-    from gateway.runtime import Reading
+    from gateway.runtime import TagReading
 
 _WIDEST: Final = 80
 
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command("read")
     def read(
-        config: Annotated[Path, typer.Argument(help="The configuration file.", show_default=False)],
+        config: Annotated[Path, typer.Argument(help="The configuration file.", metavar="CONFIG", show_default=False)],
         device: Annotated[
             list[str] | None, typer.Option("--device", "-d", help="This device only; repeatable.")
         ] = None,
@@ -36,12 +36,14 @@ def register(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="One JSON list, for programs.")] = False,
     ) -> None:
         """Read every tag once and print a table. Exit code 1 when any of them has no value."""
-        from gateway.config.loader import load
+        from gateway.cli.run import loop_factory
         from gateway.runtime import read_once
+        from gateway.runtime.making import load_configuration
 
-        configuration = load(config)
+        configuration = load_configuration(config)
         check_names(configuration, device or (), tag or ())
-        readings = asyncio.run(read_once(configuration, device or None))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            readings = runner.run(read_once(configuration, device or None))
         shown = [reading for reading in readings if not tag or reading.tag in tag]
         if as_json:
             print(json.dumps([_record(reading) for reading in shown], ensure_ascii=False, indent=2))
@@ -91,7 +93,7 @@ def _time(nanoseconds: int) -> str:
     return datetime.fromtimestamp(nanoseconds / 1e9, UTC).isoformat(timespec="milliseconds") if nanoseconds else ""
 
 
-def _record(reading: Reading) -> dict[str, object]:
+def _record(reading: TagReading) -> dict[str, object]:
     return {
         "device": reading.device,
         "tag": reading.tag,
@@ -102,7 +104,7 @@ def _record(reading: Reading) -> dict[str, object]:
     }
 
 
-def _table(readings: Iterable[Reading]) -> None:
+def _table(readings: Iterable[TagReading]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -17,15 +17,15 @@ from gateway.model.faults import Fault
 from gateway.observe import log
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-_CLOSING: Final = 5.0
-"""Seconds that a cancelled gateway gets to close its journal and its sockets."""
+CLOSING: Final = 5.0
+"""Seconds that a gateway gets, beyond its drain, to close its journal and its sockets; and once more when cancelled."""
 
 
 class Runs(Protocol):
     """The part of the runtime's Gateway that is needed here."""
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run until ``stop`` is set, then drain."""
+    async def run(self, stop: asyncio.Event, drain: float) -> None:
+        """Run until ``stop`` is set; then deliver what is committed, for ``drain`` seconds at most."""
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command("run")
     def run(
-        config: Annotated[Path, typer.Argument(help="The configuration file.", show_default=False)],
+        config: Annotated[Path, typer.Argument(help="The configuration file.", metavar="CONFIG", show_default=False)],
         drain: Annotated[
             float,
             typer.Option(
@@ -46,10 +46,10 @@ def register(app: typer.Typer) -> None:
         SIGTERM or SIGINT: devices are no longer read, what was read is committed and sent, for as long as --drain
         allows. A second signal ends at once. Either way nothing that was committed is lost.
         """
-        from gateway.config.loader import load
         from gateway.runtime import Gateway
+        from gateway.runtime.making import load_configuration
 
-        configuration = load(config)
+        configuration = load_configuration(config)
         log.configure(configuration.observe.log, configuration.observe.log_format)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(serve(Gateway(configuration), drain))
@@ -77,21 +77,21 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 async def serve(gateway: Runs, drain: float) -> None:
     """Run ``gateway`` until a signal arrives or it ends by itself; raises what ended it.
 
-    Raises Fault ``drain_timeout`` when it did not finish within ``drain`` seconds of the first signal.
+    Raises Fault ``drain_timeout`` when it is not done CLOSING seconds after its time to drain is over.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, _on_signal, number, stop, drain)
-    running = asyncio.create_task(gateway.run(stop), name="gateway")
+        loop.add_signal_handler(number, _on_signal, number, stop)
+    running = asyncio.create_task(gateway.run(stop, drain), name="gateway")
     told = asyncio.create_task(stop.wait(), name="stop")
     try:
         await asyncio.wait({running, told}, return_when=asyncio.FIRST_COMPLETED)
-        finished, _ = await asyncio.wait({running}, timeout=drain)
+        finished, _ = await asyncio.wait({running}, timeout=drain + CLOSING)
         if not finished:
             running.cancel()
-            await asyncio.wait({running}, timeout=_CLOSING)
-            raise Fault(f"still busy {format_duration(drain)} after it was told to stop", code="drain_timeout")
+            await asyncio.wait({running}, timeout=CLOSING)
+            raise Fault(f"still busy {format_duration(drain + CLOSING)} after the signal", code="drain_timeout")
         await running
     finally:
         told.cancel()
@@ -99,9 +99,9 @@ async def serve(gateway: Runs, drain: float) -> None:
             loop.remove_signal_handler(number)
 
 
-def _on_signal(number: signal.Signals, stop: asyncio.Event, drain: float) -> None:
+def _on_signal(number: signal.Signals, stop: asyncio.Event) -> None:
     if stop.is_set():
         structlog.get_logger().warning("gateway_ended_at_once", signal=number.name)
         os._exit(128 + number)
-    structlog.get_logger().info("gateway_stopping", signal=number.name, drain=format_duration(drain))
+    structlog.get_logger().info("signal_received", signal=number.name)
     stop.set()

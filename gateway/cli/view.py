@@ -168,17 +168,33 @@ class View:
         yield self.render(options.max_width, height)
 
     def render(self, width: int, height: int) -> RenderableType:
-        """Everything, in at most ``height`` rows where devices allow it."""
+        """Everything, in ``height`` rows if there are not more devices than that has room for."""
         status = self._status
         if status is None:
             return Text("starting …", style="dim")
         flow = self._flow(status)
-        fixed = 1 + 1 + len(flow) + 1 + 1 + len(status.devices) + 1 + 1 + _EVENTS
-        lines = max(1, (height - fixed) // max(1, len(status.devices)))
+        machines = len(status.devices)
+        fixed = len(flow) + machines + 6  # title, heading of the table, and a blank line after each part
+        events = max(1, min(_EVENTS, height - fixed - machines))
+        lines = max(1, (height - fixed - events) // max(1, machines))
         parts: list[RenderableType] = [self._title(status), Text(), *flow, Text(), self._devices(status), Text()]
         parts += [self._value_table(status, width, lines), Text()]
-        parts += self._recent(width)
+        parts += self._recent(width, events)
         return Group(*parts)
+
+    def line(self) -> Text:
+        """Return the state in one line, for where there is no terminal."""
+        status = self._status
+        if status is None:
+            return Text("starting …")
+        up = sum(device.state in {DeviceState.UP, DeviceState.DEGRADED} for device in status.devices)
+        delivered = sum(lane.batches for lane in status.lanes)
+        waiting = sum(lane.backlog for lane in status.lanes)
+        return Text(
+            f"{clock(status.now)}  {up} of {len(status.devices)} up · {self.rate('reads'):,.0f} values/s read · "
+            f"{delivered:,} batches delivered · {waiting:,} waiting",
+            no_wrap=True,
+        )
 
     def _title(self, status: GatewayStatus) -> Text:
         line = Text(no_wrap=True, overflow="ellipsis")
@@ -242,11 +258,10 @@ class View:
                     table.add_row(device.name if row == 0 else "", *part, *([""] * (cells - len(part))))
         return table
 
-    def _recent(self, width: int) -> Sequence[RenderableType]:
+    def _recent(self, width: int, count: int) -> Sequence[RenderableType]:
         recent: list[RenderableType] = []
-        for time, style, text in list(self.events)[-_EVENTS:]:
-            clock = datetime.fromtimestamp(time / 1e9, UTC).astimezone().strftime("%H:%M:%S")
-            line = Text(f"{clock}  ", style="dim", no_wrap=True, overflow="ellipsis")
+        for time, style, text in list(self.events)[-count:]:
+            line = Text(f"{clock(time)}  ", style="dim", no_wrap=True, overflow="ellipsis")
             line.append(text, style=f"not dim {style}")
             line.truncate(width, overflow="ellipsis")
             recent.append(line)
@@ -320,6 +335,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def clock(time: int) -> str:
+    """Local time of day of a time in ns."""
+    return datetime.fromtimestamp(time / 1e9, UTC).astimezone().strftime("%H:%M:%S")
 
 
 def _age(now: int, then: int) -> str:

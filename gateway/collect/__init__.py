@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """The southbound runtime: schedule, poll, recover, normalise. The one place in the house that retries a device.
 
 May not enter: protocols, sockets, payloads, topics.
 """
-=======
-"""Southbound runtime: schedule, merge reads, device states, recovery, normalise. Knows adapters by contract only."""
->>>>>>> config

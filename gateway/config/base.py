@@ -6,13 +6,14 @@ own ``config.py``. Unknown keys are errors, models are frozen, each field says w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.config.fields import Deadband, Duration, Name, TagName
+from gateway.config.fields import Deadband, Duration, Interval, Name, TagName
 from gateway.model.types import DataType
 
 
@@ -27,6 +28,15 @@ class Model(BaseModel):
         arbitrary_types_allowed=True,
         use_attribute_docstrings=True,
     )
+
+
+class Unsound(ValueError):
+    """Several things at once that are wrong with a mapping as a whole; raised by model validators."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+        """One sentence each; one that begins with a key is shown at that key."""
 
 
 class Access(StrEnum):
@@ -77,20 +87,26 @@ class TagConfig(Model):
     """For people; not sent."""
 
     @model_validator(mode="after")
-    def _sound(self) -> TagConfig:
-        if self.scale == 0:
-            raise ValueError("scale is 0, which would make every value the offset; leave it out for no scaling")
-        numeric = self.type.packed and self.type is not DataType.BOOL
-        if not numeric:
-            for field in ("scale", "offset", "range", "clamp", "deadband"):
-                if getattr(self, field) != type(self).model_fields[field].default:
-                    raise ValueError(f"{field} needs a numeric type, {self.type} has none")
-        for field in ("range", "clamp"):
-            limits = getattr(self, field)
-            if limits is not None and not limits[0] < limits[1]:
-                raise ValueError(f"{field} is [lowest, highest]; {list(limits)} is not in that order")
+    def _sound(self) -> Self:
+        problems = []
+        if self.type.packed and self.type is not DataType.BOOL:
+            if self.scale == 0:
+                problems.append("scale is 0, which would make every value the offset; leave it out for no scaling")
+            for field in ("range", "clamp"):
+                limits = getattr(self, field)
+                if limits is not None and not limits[0] < limits[1]:
+                    problems.append(f"{field} is [lowest, highest], and {limits[0]:g} is not below {limits[1]:g}")
+        else:
+            fields = type(self).model_fields
+            problems += [
+                f"{field} needs a numeric type, which {self.type} is not"
+                for field in ("scale", "offset", "range", "clamp", "deadband")
+                if getattr(self, field) != fields[field].default
+            ]
         if 0 < self.max_interval < self.min_interval:
-            raise ValueError("max_interval is shorter than min_interval")
+            problems.append("max_interval is shorter than min_interval")
+        if problems:
+            raise Unsound(problems)
         return self
 
 
@@ -106,7 +122,7 @@ class DeviceConfig(Model):
     enabled: bool = True
     """false: stays in the file, is not read."""
     scan: Duration = 1.0
-    """Scan rate of tags that name none."""
+    """Scan rate of tags that name none; 0s: back to back, as fast as the device answers."""
     report: Report = Report.CHANGE
     """Report policy of tags that name none."""
     heartbeat: Duration = 60.0
@@ -120,11 +136,11 @@ class ConnectionConfig(Model):
 
     adapter: Name
     """Id of the adapter, as `xingsha adapters` lists them."""
-    timeout: Duration = 1.0
+    timeout: Interval = 1.0
     """How long one request may stay unanswered."""
-    retry: Duration = 5.0
+    retry: Interval = 5.0
     """First wait before a device or link that is down is tried again; doubles, with jitter, up to retry_max."""
-    retry_max: Duration = 60.0
+    retry_max: Interval = 60.0
     """Longest wait between two tries."""
     enabled: bool = True
     """false: the connection and its devices stay in the file and are left alone."""
@@ -135,11 +151,9 @@ class ConnectionConfig(Model):
         raise NotImplementedError
 
     @model_validator(mode="after")
-    def _retry_in_order(self) -> ConnectionConfig:
+    def _retry_in_order(self) -> Self:
         if self.retry_max < self.retry:
             raise ValueError("retry_max is shorter than retry")
-        if self.timeout <= 0 or self.retry <= 0:
-            raise ValueError("timeout and retry must be longer than 0s")
         return self
 
 

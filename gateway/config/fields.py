@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field, GetPydanticSchema, PlainSerializer, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema, PlainSerializer, SecretStr
 from pydantic_core import core_schema
 
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|min|m|h|d)")
+_DURATION: Final = re.compile(r"(\d{1,15}(?:\.\d+)?)\s*(us|ms|s|min|m|h|d)")
 _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?")
+_SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d+)?)\s*([kKMGT]?)(i?)B?")
 _POWER: Final = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
+
+_UNITS: Final = {"GB": 10**9, "MB": 10**6, "kB": 10**3, "GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10}
 
 
 def parse_duration(value: object) -> float:
@@ -40,22 +42,85 @@ def format_duration(seconds: float) -> str:
     return f"{seconds:.15g}s" if seconds else "0s"
 
 
-def _string_schema(example: str) -> GetPydanticSchema:
-    return GetPydanticSchema(
-        get_pydantic_json_schema=lambda _schema, _handler: {"type": "string", "examples": [example]}
-    )
+def format_size(size: int) -> str:
+    """Shortest text that `parse_size` reads back as the same number of bytes."""
+    texts = [f"{size // power}{unit}" for unit, power in _UNITS.items() if size >= power and size % power == 0]
+    return min((str(size), *texts), key=len)
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration), _string_schema("1s")]
+def _written(what: str, example: str, *ways: dict[str, Any]) -> GetPydanticSchema:
+    """JSON Schema of a field by the ways in which it may be written; ``x-what`` is its kind, for the reference page."""
+    schema: dict[str, Any] = {"x-what": what, "examples": [example], "anyOf": list(ways)}
+    return GetPydanticSchema(get_pydantic_json_schema=lambda _schema, _handler: schema.copy())
+
+
+def _text(pattern: re.Pattern[str]) -> dict[str, Any]:
+    return {"type": "string", "pattern": f"^{pattern.pattern}$"}
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration),
+    _written("duration", "250ms", _text(_DURATION), {"const": 0}),
+]
 """Seconds as a float; written with a unit in the file."""
 
-Size = Annotated[int, BeforeValidator(parse_size), _string_schema("2GB")]
+
+def _positive(seconds: float) -> float:
+    if seconds <= 0:
+        raise ValueError("a duration longer than 0s, such as 250ms, 1s or 5min")
+    return seconds
+
+
+Interval = Annotated[Duration, AfterValidator(_positive)]
+"""A duration longer than 0s."""
+
+Size = Annotated[
+    int, BeforeValidator(parse_size), _written("size", "2GB", _text(_SIZE), {"type": "integer", "minimum": 0})
+]
 """Bytes; written with a unit in the file."""
 
-Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\s/+#$\"'\\\x00-\x1f\x7f]+$")]
+_NAME: Final = r"^[^\s/+#$\"'\\\x00-\x1f\x7f]+$"
+_TAG_NAME: Final = r"^[^\x00-\x1f\x7f]+$"
+
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=_NAME)]
 """A device, connection or lane name: it becomes a topic level, so no space, quote, ``/``, ``+``, ``#`` or ``$``."""
 
-TagName = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")]
+TagName = Annotated[str, Field(min_length=1, max_length=1024, pattern=_TAG_NAME)]
+
+PATTERNS: Final = {
+    _NAME: "a name without space, quote, backslash, /, +, # or $",
+    _TAG_NAME: "a name without line breaks and other control characters",
+}
+"""What a pattern means, in words, for errors. A pattern like ``^(a|b)$`` needs none."""
+
+_WORDS: Final = re.compile(r"\^\(((?:[\w/-]+\|)+[\w/-]+)\)\$")
+_LETTERS: Final = re.compile(r"\^\[(\w+)\]\$")
+
+
+def choices(pattern: str) -> list[str]:
+    """Return the words that a pattern such as ``^(full|off)$`` or ``^[NEO]$`` allows; empty for any other pattern."""
+    if words := _WORDS.fullmatch(pattern):
+        return words[1].split("|")
+    letters = _LETTERS.fullmatch(pattern)
+    return list(letters[1]) if letters else []
+
+
+_LISTEN: Final = re.compile(r"(?:[^\s:\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
+
+
+def parse_listen(value: object) -> str:
+    """Check ``off``, ``host:port`` or ``[ipv6]:port``; port 0 lets the system choose."""
+    if isinstance(value, str):
+        match = _LISTEN.fullmatch(value)
+        if value == "off" or (match and int(match[1]) <= 65535):
+            return str(value)
+    raise ValueError("a host:port, such as 127.0.0.1:9180, with a port up to 65535; or off")
+
+
+Listen = Annotated[str, BeforeValidator(parse_listen), _written("address", "127.0.0.1:9180", {"type": "string"})]
+"""Where a server listens: ``host:port`` or ``off``."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -82,6 +147,8 @@ class Deadband:
                 percent = float(value.strip()[:-1])
                 if 0 <= percent <= 100:
                     return cls(percent=percent)
+            elif isinstance(value, str):
+                return cls.parse(float(value))
             elif isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
                 return cls(absolute=float(value))
         except ValueError:
@@ -106,4 +173,5 @@ class Deadband:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
-        return {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "%$"}]}
+        ways = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%?\s*$"}]
+        return {"x-what": "deadband", "examples": ["1%"], "anyOf": ways}

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from gateway.config.base import ConnectionConfig, DeviceConfig, Model, SinkConfig, TagConfig
-from gateway.config.fields import Duration, Name, Size
+from gateway.config.fields import Duration, Interval, Listen, Name, Size
 
 
 class WhenFull(StrEnum):
@@ -49,6 +49,22 @@ class GatewayConfig(Model):
     """For people."""
 
 
+class ProfileConfig(Model):
+    """One device model, described once and used by many devices.
+
+    What else stands in a profile are defaults for its devices: any key of a device except ``connection``, ``profile``,
+    ``params`` and ``enabled``. ``${name}`` stands for a parameter: alone it keeps the parameter's type, within text it
+    becomes part of the text.
+    """
+
+    adapter: Name
+    """Id of the adapter whose tags these are; the device's connection must have the same."""
+    params: dict[str, str | int | float | bool | None] = Field(default={})
+    """Parameters and their defaults; a parameter without a default (empty) must be given by every device."""
+    description: Annotated[str, Field(max_length=500)] = ""
+    """For people."""
+
+
 class BusConfig(Model):
     """How batches are made and kept."""
 
@@ -66,7 +82,7 @@ class BusConfig(Model):
     """… or this many frames."""
     limit: Size = 2_000_000_000
     """Most bytes of batches kept."""
-    retain: Duration = 72 * 3600.0
+    retain: Interval = 72 * 3600.0
     """Oldest batch kept, for lanes that are behind."""
     when_full: WhenFull = WhenFull.DROP_OLDEST
     """drop_oldest, thin_out or stop_reading."""
@@ -94,12 +110,13 @@ class LaneConfig(Model):
     max_rejects: Annotated[int, Field(ge=1)] = 1
     """A batch that the platform rejects this often is set aside as a dead letter."""
     enabled: bool = True
+    """false: stays in the file, nothing is sent."""
 
 
 class ObserveConfig(Model):
     """Logs, metrics, health."""
 
-    http: Annotated[str, Field(pattern=r"^(off|[^\s:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5})$")] = "127.0.0.1:9180"
+    http: Listen = "127.0.0.1:9180"
     """host:port for metrics and health; off: no listening socket."""
     log: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
     """Least severity that is logged."""

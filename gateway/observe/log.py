@@ -46,13 +46,14 @@ def configure(level: str = "info", format: str = "auto", *, stream: TextIO | Non
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            add_room,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             redact,
             *shape,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(severity),
-        logger_factory=structlog.WriteLoggerFactory(target),
+        logger_factory=lambda room="": _Written(target, room),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
@@ -60,6 +61,13 @@ def configure(level: str = "info", format: str = "auto", *, stream: TextIO | Non
         root.removeHandler(handler)
     root.addHandler(_FromLibraries())
     root.setLevel(max(severity, logging.WARNING))
+
+
+def add_room(logger: Any, _method: str, event: Event) -> Event:
+    """Say which room speaks: the name that was given to ``structlog.get_logger``."""
+    if room := getattr(logger, "room", ""):
+        event["room"] = room
+    return event
 
 
 def redact(_logger: Any, _method: str, event: Event) -> Event:
@@ -96,6 +104,14 @@ def _clean(value: Any, depth: int) -> Any:
     if isinstance(value, bytes | bytearray):
         return bytes(value[:256]).hex(" ")
     return _clean(str(value), depth)
+
+
+class _Written(structlog.WriteLogger):
+    """Writes lines, and knows which room it was made for."""
+
+    def __init__(self, target: TextIO, room: str) -> None:
+        super().__init__(target)
+        self.room = room
 
 
 class _FromLibraries(logging.Handler):

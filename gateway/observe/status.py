@@ -74,6 +74,9 @@ class LaneStatus:
     resent: int = 0
     """Batches sent again after the link was lost."""
     dead_letters: int = 0
+    """Batches, or parts of one, that the platform would not take: set aside in files."""
+    dead_letters_dropped: int = 0
+    """… and those for which there was no room to keep them."""
     connects: int = 0
     last_delivery: int = 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,9 @@ class SinkSession(Protocol):
         AuthFault or ConfigFault (keep, and do not hurry).
         """
 
+    async def watch(self) -> NoReturn:
+        """Raise the fault that ends the session, when it does; a link can be lost while nothing is being sent."""
+
 
 class Sink(Protocol):
     """Lives as long as one lane's configuration."""
@@ -60,7 +63,9 @@ class Sink(Protocol):
 
     topics: Topics
 
-    def open(self, *, will: Message, birth: Message, farewell: Message) -> AbstractAsyncContextManager[SinkSession]:
+    def open(
+        self, *, will: Message | None = None, birth: Message | None = None, farewell: Message | None = None
+    ) -> AbstractAsyncContextManager[SinkSession]:
         """Connect with a last will; send the birth once connected, and the farewell when leaving in order.
 
         Raises LinkLost, AuthFault, ConfigFault. When the connection is lost, pending sends raise LinkLost.

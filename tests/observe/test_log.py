@@ -129,6 +129,15 @@ def test_a_text_line_is_one_line_whatever_a_device_says(said):
     assert "\x1b" not in stream.getvalue()
 
 
+def test_the_room_that_speaks_is_named(stream):
+    log.configure("info", "json", stream=stream)
+    structlog.get_logger("collect").info("device_up")
+    structlog.get_logger().info("other")
+    named, other = lines(stream)
+    assert named["room"] == "collect"
+    assert "room" not in other
+
+
 def test_libraries_log_into_the_same_stream_once(stream):
     log.configure("info", "json", stream=stream)
     log.configure("info", "json", stream=stream)

@@ -7,12 +7,6 @@ from typing import Final
 from gateway.model.reasons.reason import Reason
 
 SETUP: Final[dict[str, Reason]] = {
-    "config_invalid": Reason(
-        "The configuration cannot work as it is",
-        "Edit the place that the message names; `xingsha check` lists all such places at once.",
-        "配置有误",
-        "修改提示中指出的位置；`xingsha check` 会一次列出所有问题。",
-    ),
     "adapter_unknown": Reason(
         "No adapter of this id is installed",
         "Check the spelling; `xingsha adapters` lists those that are installed.",
@@ -20,10 +14,10 @@ SETUP: Final[dict[str, Reason]] = {
         "检查拼写；`xingsha adapters` 列出已安装的适配器。",
     ),
     "extra_missing": Reason(
-        "The adapter needs a package that is not installed",
-        "Run the pip command that the message gives.",
-        "适配器所需的软件包未安装",
-        "执行提示中的 pip 命令。",
+        "A package is needed that is not installed",
+        "Run the pip command that the message gives; `xingsha adapters --json` names the extra of each adapter.",
+        "所需的软件包未安装",
+        "执行提示中的 pip 命令；`xingsha adapters --json` 列出各适配器所需的 extra。",
     ),
     "manifest_invalid": Reason(
         "The adapter.toml of an adapter cannot be read or is not complete",
@@ -81,15 +75,15 @@ SETUP: Final[dict[str, Reason]] = {
     ),
     "python_missing": Reason(
         "No Python of 3.11 or later was found",
-        "apt-get install python3 python3-venv, or give the path of one in XINGSHA_PYTHON.",
+        "Install it (apt-get install python3 python3-venv), or give the path of one in XINGSHA_PYTHON.",
         "没有找到 3.11 或更高版本的 Python",
-        "apt-get install python3 python3-venv，或用 XINGSHA_PYTHON 指定路径。",
+        "安装（apt-get install python3 python3-venv），或用 XINGSHA_PYTHON 指定路径。",
     ),
     "venv_missing": Reason(
         "This Python cannot make a virtual environment",
-        "apt-get install python3-venv.",
+        "Install it: apt-get install python3-venv.",
         "该 Python 无法创建虚拟环境",
-        "apt-get install python3-venv。",
+        "安装 python3-venv：apt-get install python3-venv。",
     ),
     "packages_missing": Reason(
         "The tests need system packages that only root can install",
@@ -108,5 +102,17 @@ SETUP: Final[dict[str, Reason]] = {
         "The message is the system's own; `dmesg` and the system log may tell more.",
         "操作系统拒绝了请求",
         "提示为系统原文；可查看 `dmesg` 和系统日志。",
+    ),
+    "broker_failed": Reason(
+        "The embedded broker of the demo does not come up",
+        "Read the line beside it; see whether another program blocks loopback ports.",
+        "演示用的内置消息服务器无法启动",
+        "查看旁边的说明；检查回环端口是否被占用。",
+    ),
+    "plant_failed": Reason(
+        "The simulated plant of the demo does not come up",
+        "Read the lines above it; see whether another program blocks loopback ports.",
+        "演示用的模拟工厂无法启动",
+        "查看上方的说明；检查回环端口是否被占用。",
     ),
 }

@@ -1,0 +1,267 @@
+"""The durable store: one SQLite file in WAL mode, written by one thread, read by another.
+
+With ``synchronous=full`` SQLite calls fsync on the write-ahead log before a commit returns, so what was reported as
+committed survives a power cut as far as the disk honours fsync.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from gateway.bus import layout
+from gateway.bus.cursor import Position, Range
+from gateway.bus.reserve import Reserve
+from gateway.bus.store import Change, Extent, Row, State, StoreDamaged, StoreFull, StoreStuck, checksum
+from gateway.model.batch import Batch, Gap
+from gateway.model.schema import SchemaId
+
+ID_BYTES: Final = 8
+COUNT_SECONDS: Final = 2.0
+VACUUM_PAGES: Final = 512
+VACUUM_FROM: Final = 2048
+"""Free pages inside the file from which on it is made smaller; fewer are soon used again."""
+NO_SPACE: Final = 1_000_000
+"""An I/O error with less than this free on the disk is taken for a full disk: not every path in SQLite tells them apart."""
+_DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
+"""SQLITE_ERROR among them: our statements are fixed, so a table that is missing or has other columns is damage."""
+
+
+class JournalStore:
+    """See `Store`. Made by `gateway.bus.recovery.open_journal`, which checks and repairs first."""
+
+    kind = "journal"
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, state: State, reserve: Reserve) -> None:
+        self.path = path
+        self.state = state
+        self.loss: list[Gap] = []
+        self.connection = connection
+        self.reserve = reserve
+        self._reader: sqlite3.Connection | None = None
+        self._reading = threading.Lock()
+
+    def positions(self) -> dict[str, Position]:
+        """Positions of all consumers known."""
+        found = self.connection.execute("SELECT name, value FROM state WHERE name >= ?", (layout.CONSUMER,))
+        return {
+            name.removeprefix(layout.CONSUMER): Position.decode(value)
+            for name, value in found
+            if name.startswith(layout.CONSUMER)
+        }
+
+    def schemas(self) -> dict[SchemaId, bytes]:
+        """Encoded schemas by id. Those that no batch can refer to any more are dropped: nothing is held."""
+        if not self.state.batches:
+            self.connection.execute("DELETE FROM schema")
+        return dict(self.connection.execute("SELECT id, body FROM schema"))
+
+    def apply(self, change: Change) -> None:
+        """One transaction."""
+        execute = self.connection.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            now = time.time_ns()
+            for place in change.aside:
+                execute(layout.SET_ASIDE, (now, place))
+            for first, last in runs([*change.remove, *change.aside]):
+                execute("DELETE FROM batch WHERE place BETWEEN ? AND ?", (first, last))
+            for identity, body in change.schemas.items():
+                execute("INSERT OR IGNORE INTO schema VALUES (?, ?)", (identity, body))
+            for row in change.rows:
+                execute(layout.INSERT, row_values(row))
+            for name, position in change.positions.items():
+                put_state(self.connection, layout.CONSUMER + name, position)
+            put_state(self.connection, layout.JOURNAL, msgspec.json.encode(change.state).decode())
+            execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise self._translate(error) from error
+        self.state = change.state
+
+    def _roll_back(self) -> None:
+        try:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise StoreDamaged(f"a transaction cannot be rolled back: {error}") from error
+
+    def extents(self, first: int, last: int, count: int) -> list[Extent]:
+        """Rows without bodies, oldest first."""
+        try:
+            found = self.connection.execute(layout.EXTENTS, (first, last, count)).fetchall()
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+        return [Extent(*(value if type(value) is int else 0 for value in values)) for values in found]
+
+    def read(self, first: int, last: int, count: int, size: int) -> list[Row | int]:
+        """Rows, each checked, through a connection of its own: never waits for the writer."""
+        found: list[Row | int] = []
+        with self._reading:
+            try:
+                if self._reader is None:
+                    self._reader = layout.connect_reader(self.path)
+                cursor = self._reader.execute(layout.READ, (first, last, count))
+                for values in cursor:
+                    row = row_from(values)
+                    found.append(row)
+                    size -= row.batch.size if isinstance(row, Row) else 0
+                    if size <= 0:
+                        break
+                cursor.close()
+            except sqlite3.Error as error:
+                raise self._translate(error) from error
+        return found
+
+    def unread(self, position: Position) -> int:
+        """Rows not in the position: by arithmetic while there is no hole, else by counting, for two seconds at most."""
+        first, last = self.connection.execute("SELECT min(place), max(place) FROM batch").fetchone()
+        if first is None:
+            return 0
+        if last - first + 1 == self.state.batches:
+            return self.state.batches - position.covered(first, last)
+        deadline = time.monotonic() + COUNT_SECONDS
+        self.connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+        try:
+            count = self.state.batches
+            for one in position.ranges:
+                count -= self._count(one)
+        except sqlite3.OperationalError:
+            pass  # interrupted: too many, and the consumer finds the right figure when it has caught up
+        finally:
+            self.connection.set_progress_handler(None, 0)
+        return max(0, count)
+
+    def _count(self, places: Range) -> int:
+        (count,) = self.connection.execute("SELECT count(*) FROM batch WHERE place BETWEEN ? AND ?", places).fetchone()
+        return int(count)
+
+    def disk_free(self) -> int | None:
+        """Bytes free for this user on the journal's file system."""
+        disk = os.statvfs(self.path.parent)
+        return disk.f_bavail * disk.f_frsize
+
+    def room_inside(self) -> int:
+        """Bytes of free pages in the file."""
+        return self._pragma("freelist_count") * layout.PAGE
+
+    def _pragma(self, name: str) -> int:
+        try:
+            (value,) = self.connection.execute(f"PRAGMA {name}").fetchone()
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+        return int(value)
+
+    def relieve(self) -> None:
+        """Give up the reserve, and move what the write-ahead log holds into the file, so that it can be begun anew."""
+        self.reserve.give()
+        try:
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            if isinstance(fault := self._translate(error), StoreDamaged):
+                raise fault from error
+
+    def tidy(self) -> None:
+        """Make the file smaller when a good part of it is free, a piece at a time; keep the reserve."""
+        self.reserve.take()
+        free = self._pragma("freelist_count")
+        if free > VACUUM_FROM and 4 * free > self._pragma("page_count"):
+            try:
+                self.connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+            except sqlite3.Error as error:
+                if isinstance(fault := self._translate(error), StoreDamaged):
+                    raise fault from error
+
+    def close(self, stopped: int) -> None:
+        """Mark the stop, copy the write-ahead log into the file, close."""
+        try:
+            self.state.stopped = stopped
+            put_state(self.connection, layout.JOURNAL, msgspec.json.encode(self.state).decode())
+        except sqlite3.Error:
+            pass  # then it was no orderly stop, and the next start says so
+        finally:
+            self.close_connections()
+
+    def close_connections(self) -> None:
+        """Close both."""
+        with self._reading:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+        self.connection.close()
+
+    def _translate(self, error: sqlite3.Error) -> StoreDamaged | StoreStuck:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in _DAMAGED:
+            return StoreDamaged(str(error))
+        if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and (self.disk_free() or 0) < NO_SPACE):
+            return StoreFull(str(error))
+        return StoreStuck(str(error))
+
+    def rebuild(self) -> None:
+        """Begin anew with what can still be read."""
+        raise NotImplementedError
+
+
+def put_state(connection: sqlite3.Connection, name: str, value: str | None) -> None:
+    """Write one row of ``state``; None removes it. Raises sqlite3.Error."""
+    if value is None:
+        connection.execute("DELETE FROM state WHERE name = ?", (name,))
+    else:
+        connection.execute(layout.PUT_STATE, (name, value, layout.state_crc(name, value)))
+
+
+def row_values(row: Row) -> tuple[object, ...]:
+    """A row as `layout.INSERT` takes it."""
+    place, batch, closed, gaps = row
+    return (
+        place,
+        batch.epoch,
+        batch.seq,
+        closed,
+        batch.first_time,
+        batch.last_time,
+        batch.frames,
+        batch.points,
+        gaps,
+        checksum(place, batch, closed, gaps),
+        b"".join(batch.schemas),
+        batch.body,
+        len(batch.body),
+    )
+
+
+def row_from(values: Sequence[object]) -> Row | int:
+    """A row as `layout.READ` gives it, or its place when the checksum does not fit."""
+    place, epoch, seq, closed, first, last, frames, points, gaps, crc, schemas, body = values
+    assert isinstance(place, int)
+    try:
+        batch = msgspec.convert(
+            {
+                "epoch": epoch,
+                "seq": seq,
+                "body": body,
+                "frames": frames,
+                "points": points,
+                "first_time": first,
+                "last_time": last,
+                "schemas": [schemas[at : at + ID_BYTES] for at in range(0, len(schemas), ID_BYTES)],  # type: ignore[arg-type,index]
+            },
+            Batch,
+        )
+        row = Row(place, batch, int(closed), int(gaps))  # type: ignore[call-overload]
+        return row if checksum(*row) == crc else place
+    except (TypeError, ValueError, msgspec.ValidationError):
+        return place
+
+
+def runs(places: Iterable[int]) -> list[Range]:
+    """Places as ranges."""
+    return Position((place, place) for place in places).ranges

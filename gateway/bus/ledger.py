@@ -1,0 +1,281 @@
+"""One commit after another: numbers batches, decides what goes, writes all of it in one transaction. Knows no loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from gateway.bus.batcher import Packed, Sealed, pack
+from gateway.bus.cursor import FAR, Range
+from gateway.bus.retention import CHUNK, SLACK, THINNED, merge, overflow_gaps, policy_for, too_old
+from gateway.bus.store import (
+    Change,
+    Extent,
+    Row,
+    State,
+    Store,
+    StoreDamaged,
+    StoreFull,
+    StoreStuck,
+    identity_of,
+    places_in,
+)
+from gateway.config.root import BusConfig, WhenFull
+from gateway.model.batch import Batch, Gap, decode_body
+from gateway.model.schema import SchemaId
+
+FLOOR: Final = 16 * 1024 * 1024
+"""The disk guard lets this many bytes be held in any case: a lane that keeps up is not starved by a low disk."""
+REMOVE_SECONDS: Final = 1.0
+REMOVE_BYTES: Final = 4 * 1024 * 1024
+REMOVE_CHUNK: Final = 4096
+"""Batches that everybody has are deleted in groups: when a second has passed, or at this many bytes or batches."""
+PRESSED: Final = 0.9
+"""… or when so much of the limit is used."""
+GUARD_SECONDS: Final = 1.0
+AGE_SECONDS: Final = 600
+SECOND: Final = 1_000_000_000
+SET_ASIDE: Final = "a damaged batch was set aside"
+OVERSHOOT: Final = 4
+"""stop_reading takes this many times batch_bytes beyond the limit: what was already read when readers were stopped."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one attempt to commit."""
+
+    rows: list[Row] = field(default_factory=list)
+    removed: list[int] = field(default_factory=list)
+    weight: int = 0
+    """Estimated memory bytes of the batches committed, as the loop counted them."""
+    turn: int = 0
+    """Of the last closed batch committed; 0: none was."""
+    commits: int = 0
+    seconds: float = 0.0
+    dropped_batches: int = 0
+    dropped_points: int = 0
+    gaps: int = 0
+    aside: int = 0
+    rebuilt: bool = False
+    state: State | None = None
+    disk_free: int = 0
+    allowed: int = 0
+    """Bytes of bodies that may be held now."""
+    oldest_time: int = 0
+    full: bool = False
+    """True when something waits in memory because the store does not take it."""
+    message: str = ""
+
+    def add(
+        self, rows: list[Row], gone: list[int], packed: list[Packed], dropped: list[Extent], aside: list[Extent]
+    ) -> None:
+        """Take one transaction that was committed into account."""
+        self.rows += rows
+        self.removed += gone
+        self.weight += sum(each.weight for each in packed)
+        self.turn = packed[-1].turn if packed else self.turn
+        self.commits += 1
+        self.dropped_batches += len(dropped)
+        self.dropped_points += sum(each.points for each in dropped)
+        self.gaps += sum(row.gaps for row in rows)
+        self.aside += len(aside)
+
+
+class Ledger:
+    """Lives in the writer's thread. ``held`` are packed batches that wait for the next attempt."""
+
+    def __init__(self, store: Store, config: BusConfig, clock: Callable[[], int]) -> None:
+        self.store = store
+        self.held: list[Packed] = []
+        self.schemas: dict[SchemaId, bytes] = {}
+        self.positions: dict[str, str | None] = {}
+        self.removable: list[Range] = []
+        self.aside: set[int] = set()
+        self.later = False
+        """True when there is something to delete that is not due yet."""
+        self._gaps: list[Gap] = []
+        self._config = config
+        self._clock = clock
+        self._policy = policy_for(config.when_full)
+        self._detail = THINNED if config.when_full is WhenFull.THIN_OUT else ""
+        self._allowed = config.limit
+        self._free: int | None = None
+        self._guard_due = 0.0
+        self._remove_due = 0.0
+        self._age_due = clock()
+        self._oldest_time = 0
+
+    def take(self, sealed: Sealed) -> None:
+        """Pack a batch; it is committed by the next attempt."""
+        self.held.append(pack(sealed))
+
+    def attempt(self, *, final: bool = False) -> Outcome:
+        """Commit what is held, as far as the store takes it. ``final``: also delete what is due only later."""
+        outcome = Outcome()
+        started = time.perf_counter()
+        try:
+            self._attempt(outcome, final=final)
+        except StoreStuck as error:
+            outcome.full, outcome.message = True, str(error)
+        except StoreDamaged as error:
+            outcome.message = str(error)
+            self.rebuild(outcome)
+        outcome.seconds = time.perf_counter() - started
+        outcome.state = self.store.state
+        outcome.disk_free = self._free or 0
+        outcome.allowed = self._allowed
+        outcome.oldest_time = self._oldest_time
+        return outcome
+
+    def rebuild(self, outcome: Outcome) -> None:
+        """Have the store begin anew; all positions are written again with the next commit."""
+        self.store.rebuild()
+        self._gaps += self.store.loss
+        self.store.loss = []
+        outcome.rebuilt = True
+        outcome.aside += 1
+
+    def _attempt(self, outcome: Outcome, *, final: bool) -> None:
+        self._look_at_disk()
+        acknowledged = self._acknowledged(final=final)
+        try:
+            self._commit(outcome, list(self.held), acknowledged)
+        except StoreFull:
+            # One step at a time: first make room with as little writing as possible, then one batch after another.
+            self.store.relieve()
+            self._commit(outcome, [], self._acknowledged(final=True), sum(len(each.body) for each in self.held))
+            while self.held and not outcome.full:
+                self._commit(outcome, self.held[:1], [])
+        self.store.tidy()
+
+    def _look_at_disk(self) -> None:
+        if (now := time.monotonic()) < self._guard_due:
+            return
+        self._guard_due = now + GUARD_SECONDS
+        self._free = self.store.disk_free()
+        self._allowed = self._config.limit
+        if self._free is not None and self._free < self._config.min_free:
+            self._allowed = min(self._allowed, max(FLOOR, self.store.state.bytes + self.store.room_inside()))
+
+    def _acknowledged(self, *, final: bool) -> list[Extent]:
+        """Batches that every consumer has, when it is time to delete a group of them."""
+        state, found = self.store.state, list[Extent]()
+        self.later = False
+        if not state.batches:
+            return found
+        for first, last in self.removable:
+            if last >= state.oldest and len(found) < REMOVE_CHUNK:
+                found += self.store.extents(max(first, state.oldest), last, REMOVE_CHUNK - len(found))
+        now, size = time.monotonic(), sum(each.size for each in found)
+        pressed = state.bytes + sum(len(each.body) for each in self.held) > PRESSED * self._allowed
+        if not (final or pressed or now >= self._remove_due or len(found) >= REMOVE_CHUNK or size >= REMOVE_BYTES):
+            self.later = bool(found)
+            return []
+        self._remove_due = now + REMOVE_SECONDS
+        return found
+
+    def _commit(self, outcome: Outcome, packed: list[Packed], acknowledged: list[Extent], need: int = 0) -> None:
+        """One transaction. Raises StoreStuck, and then nothing was done."""
+        state = msgspec.structs.replace(self.store.state, stopped=0)
+        incoming = sum(len(each.body) for each in packed)
+        excess = state.bytes + incoming - sum(each.size for each in acknowledged) - self._allowed
+        dropped = self._given_up(max(need, excess), acknowledged)
+        if excess - sum(each.size for each in dropped) > OVERSHOOT * self._config.batch_bytes and self._stops:
+            packed = []
+            outcome.full, outcome.message = True, "the limit is reached and readers are to wait"
+        aside = [each for place in sorted(self.aside) for each in self.store.extents(place, place, 1)]
+        gaps = [*self._gaps, *self._declared(dropped, aside)]
+        rows = [number(state, pack(Sealed(gaps=gaps, closed=self._clock())))] if gaps else []
+        rows += [number(state, each) for each in packed]
+        gone = {each.place: each.size for each in (*acknowledged, *dropped, *aside)}
+        if not (rows or gone or self.positions or self.schemas):
+            return
+        state.batches += len(rows) - len(gone)
+        state.bytes = max(0, state.bytes + sum(row.batch.size for row in rows) - sum(gone.values()))
+        set_aside = places_in(aside)
+        remove = sorted(gone.keys() - set(set_aside))
+        self.store.apply(Change(state, rows, self.schemas, self.positions, remove, set_aside))
+        self.schemas, self.positions, self._gaps = {}, {}, []
+        self.aside.clear()
+        del self.held[: len(packed)]
+        outcome.add(rows, list(gone), packed, dropped, aside)
+        if gone or not self._oldest_time:
+            self._find_oldest()
+
+    @property
+    def _stops(self) -> bool:
+        return self._config.when_full is WhenFull.STOP_READING
+
+    def _find_oldest(self) -> None:
+        """Note where the oldest row is: a lower bound, written with the next commit."""
+        state = self.store.state
+        oldest = self.store.extents(state.oldest, FAR, 1)
+        state.oldest = oldest[0].place if oldest else state.place + 1
+        self._oldest_time = oldest[0].first_time if oldest else 0
+
+    def _given_up(self, need: int, acknowledged: list[Extent]) -> list[Extent]:
+        """What has to go by the limit and by age, although somebody has not had it."""
+        free_anyway = set(places_in(acknowledged))
+        newest = self.store.state.place
+
+        def extents(first: int, last: int, count: int) -> list[Extent]:
+            found = self.store.extents(first, last, count + len(free_anyway))
+            return [each for each in found if each.place not in free_anyway][:count]
+
+        dropped = []
+        if need > 0:
+            dropped = self._policy(extents, need + self._allowed // SLACK, newest)
+        if (now := self._clock()) >= self._age_due:
+            retain = int(self._config.retain * SECOND)
+            known = set(places_in(dropped))
+            old = too_old(extents, now - retain, newest)
+            if len(old) < CHUNK:
+                self._age_due = now + min(max(retain // SLACK, SECOND), AGE_SECONDS * SECOND)
+            dropped += [each for each in old if each.place not in known]
+        return dropped
+
+    def _declared(self, dropped: list[Extent], aside: list[Extent]) -> list[Gap]:
+        """Gaps for what goes, together with those that stood in what goes."""
+        state = self.store.state
+        gaps = overflow_gaps(dropped, lambda place: identity_of(state, place), self._detail)
+        for each in dropped:
+            if each.gaps:
+                gaps += self._gaps_in(each.place)
+        lost = merge(gaps)
+        for each in aside:
+            epoch, seq = identity_of(state, each.place)
+            lost.append(
+                Gap("corruption", each.first_time, each.last_time, "", "", each.points, seq, seq, epoch, SET_ASIDE)
+            )
+        return lost
+
+    def _gaps_in(self, place: int) -> list[Gap]:
+        found = self.store.read(place, place, 1, 1)
+        try:
+            return [gap for row in found if isinstance(row, Row) for gap in decode_body(row.batch.body).gaps]
+        except ValueError:
+            return []
+
+
+def number(state: State, packed: Packed) -> Row:
+    """Give a batch the next place and seq. Changes ``state``."""
+    state.place += 1
+    state.closed = packed.closed
+    last_time = packed.last_time if packed.frames else state.last_time
+    first_time = packed.first_time if packed.frames else state.last_time
+    state.last_time = last_time
+    batch = Batch(
+        epoch=state.epoch,
+        seq=state.place - state.base,
+        body=packed.body,
+        frames=packed.frames,
+        points=packed.points,
+        first_time=first_time,
+        last_time=last_time,
+        schemas=packed.schemas,
+    )
+    return Row(state.place, batch, packed.closed, packed.gaps)

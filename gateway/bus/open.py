@@ -1,0 +1,47 @@
+"""Open the bus that a configuration names."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from gateway.bus.local import LocalBus
+from gateway.bus.memory import MemoryStore
+from gateway.bus.protocol import Bus
+from gateway.bus.recovery import open_journal
+from gateway.bus.store import Store
+from gateway.config.root import BusConfig, BusKind
+
+
+@asynccontextmanager
+async def open_bus(
+    config: BusConfig, gateway: str, folder: Path, *, clock: Callable[[], int] = time.time_ns
+) -> AsyncIterator[Bus]:
+    """The bus of ``gateway``; ``config.path`` starts at ``folder`` where it is relative.
+
+    ``clock`` gives ns since the Unix epoch. Raises ConfigFault when the journal cannot be had: in use by another
+    process, another gateway's, written by a newer version, or in a folder that cannot be written. Damage is no
+    reason not to start: it is set aside and declared as a gap.
+    """
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1, thread_name_prefix="bus-reader") as reader:
+        store: Store
+        if config.kind is BusKind.MEMORY:
+            store = MemoryStore(gateway)
+        else:
+            store = await loop.run_in_executor(
+                reader, partial(open_journal, folder / config.path, config, gateway, clock)
+            )
+        bus = LocalBus(store, config, clock, reader)
+        for gap in store.loss:
+            bus.declare(gap)
+        store.loss = []
+        try:
+            yield bus
+        finally:
+            await asyncio.shield(bus.close())
