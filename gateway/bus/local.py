@@ -229,15 +229,15 @@ class LocalBus:
 
     def read(self, consumer: LocalConsumer, scan: Scan, first: int, last: int) -> None:
         """Read rows from the store in the reader's thread."""
+        generation = self._generation
         reading = self._loop.run_in_executor(self._reader, self._store.read, first, last, READ_ROWS, READ_BYTES)
-        reading.add_done_callback(partial(self._was_read, consumer, scan, first, last, self._generation))
+        reading.add_done_callback(lambda done: self._was_read(consumer, scan, (first, last), generation, done))
 
     def _was_read(
         self,
         consumer: LocalConsumer,
         scan: Scan,
-        first: int,
-        last: int,
+        places: Range,
         generation: int,
         reading: asyncio.Future[list[Row | int]],
     ) -> None:
@@ -246,15 +246,11 @@ class LocalBus:
         match reading.exception():
             case None:
                 found = reading.result()
-                size = sum(row.batch.size for row in found if isinstance(row, Row))
-                if len(found) >= READ_ROWS or size >= READ_BYTES:
-                    tail = found[-1]
-                    last = tail.place if isinstance(tail, Row) else tail
                 for place in found:
                     if isinstance(place, int):
                         consumer.damaged(place)
                         self._writer.set_aside(place)
-                scan.arrived(first, last, found)
+                scan.arrived(places, found)
                 consumer.wake()
             case StoreDamaged():
                 scan.reading = False

@@ -61,6 +61,8 @@ class State(msgspec.Struct, omit_defaults=True):
 
     gateway: str
     epoch: int
+    format: int = 1
+    """Grows when an older program could not read the journal any more."""
     base: int = 0
     place: int = 0
     """Place of the newest batch ever committed."""
