@@ -176,6 +176,8 @@ class TcpExchange:
                 else:
                     self.strays += 1
             at = stop
+            if known and not self._open:
+                break  # what is behind the last answer belongs to nobody: it is looked at with what comes next
         self._rest = data[at:]
         return not self._open
 
@@ -278,7 +280,7 @@ class RtuExchange:
             if self._ask.size >= 0:
                 return len(begin) + self._ask.size + 2
             length = identity_length(data, at)
-            return 0 if length is not None and length > LONGEST_RTU else length
+            return 0 if (length or len(data) - at) > LONGEST_RTU else length
         if data.startswith(self._refusal, at):
             return 5
         start = data[at : at + len(begin)]

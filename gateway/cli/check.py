@@ -1,4 +1,4 @@
-"""`xingsha check`: every error of a configuration with its place; if there is none, how busy each connection will be."""
+"""`xingsha check`: every error of a configuration with its place, or else how busy each connection will be."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def _described(adapter: str | None, given: Mapping[str, Any]) -> Target:
     able = sorted(name for name, manifest in found.items() if "probe" in manifest.capabilities)
     if adapter is None and len(able) == 1:
         adapter = able[0]
-    if adapter not in found:
+    if adapter is None or adapter not in found:
         raise ConfigFault(f"say which adapter with --adapter: {', '.join(able)}", code="adapter_unknown")
     manifest = found[adapter]
     models = manifest.load().models

@@ -141,13 +141,17 @@ def parse_wave(kind: DataType, text: str) -> Wave:
         except ValueError:
             pass  # told below, with an example
     try:
-        constant = _CONSTANTS.get(kind, float)(text)
+        constant = _CONSTANTS.get(kind, _number)(text)
     except (ValueError, KeyError):
         forms = ", ".join(FORMS)
         raise ConfigFault(
             f"--set …={text}: expected a {kind}, or one of {forms} such as sine:20..80/60s", code="value_invalid"
         ) from None
     return lambda _t: constant
+
+
+def _number(text: str) -> int | float:
+    return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
 
 
 _CONSTANTS: Final[dict[DataType, Callable[[str], Value]]] = {

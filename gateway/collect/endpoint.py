@@ -148,6 +148,7 @@ class Endpoint:
             async with asyncio.timeout(job.watchdog):
                 await session.read(job.plan, readings)
         except Fault as fault:
+            job.queued = False
             self._poll_failed(job, fault)
             return
         except TimeoutError:

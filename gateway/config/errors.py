@@ -170,7 +170,7 @@ def show(value: object) -> str:
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, list | tuple):
-        return "a list"
+        return f"a list of {len(value)}"
     text = repr(value)
     return text if len(text) <= GOT_LENGTH else f"{text[: GOT_LENGTH - 2]}…{text[-1]}"
 

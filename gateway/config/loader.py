@@ -5,7 +5,7 @@ Knows adapters and sinks only through the two functions that it is given, which 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,7 +46,7 @@ def load(path: Path, adapter_models: AdapterModelsById, sink_model: SinkModelByI
     loader = _Loader(sections, path.parent, adapter_models, sink_model, findings)
     configuration = loader.configuration()
     if findings or configuration is None:
-        raise ConfigErrors(errors_of(findings))
+        raise ConfigErrors(errors_of(findings, sections.main))
     return configuration
 
 
@@ -62,7 +62,7 @@ def errors_at(path: Path, refusals: Iterable[Refusal]) -> ConfigErrors:
             shared = len(profile.get("tags") or ())
             place = profile_place / "tags" / position if position < shared else place / "tags" / (position - shared)
         findings.add(place, refusal.message, code=refusal.code)
-    return ConfigErrors(errors_of(findings))
+    return ConfigErrors(errors_of(findings, sections.main))
 
 
 @dataclass(slots=True)
@@ -126,7 +126,8 @@ class _Loader:
     def _single(self, section: str, model: type[_S]) -> _S | None:
         raw, place = self._sections.single.get(section, (None, self._sections.main / section))
         if section == "gateway" and raw is None:
-            self._findings.add(place, "a section with the id of this gateway", "nothing", code="key_missing")
+            if section not in self._sections.meant:
+                self._findings.add(place, "a section with the id of this gateway", "nothing", code="key_missing")
             return None
         found: _S | None = validate(
             model, self._substitution.fill({} if raw is None else raw, place), place, self._findings
@@ -146,11 +147,10 @@ class _Loader:
 
     def _models(self, raw: dict[str, Any], place: Place) -> tuple[str, AdapterModels | None]:
         """Id and models of the adapter that an entry names."""
-        adapter = raw.get("adapter")
+        key = self._as_written("adapter", raw, place, ConnectionConfig.model_fields)
+        adapter = raw.get(key)
         if not isinstance(adapter, str):
-            self._findings.add(
-                place / "adapter", "the id of an adapter", show(adapter), code="key_missing", settle=True
-            )
+            self._findings.add(place / key, "the id of an adapter", show(adapter), code="key_missing", settle=True)
             return "", None
         if adapter not in self._resolved:
             try:
@@ -159,7 +159,7 @@ class _Loader:
                 self._resolved[adapter] = fault
         found = self._resolved[adapter]
         if isinstance(found, ConfigFault):
-            self._refuse(place / "adapter", "adapter", adapter, found)
+            self._refuse(place / key, "adapter", adapter, found)
             return adapter, None
         return adapter, found
 
@@ -191,8 +191,8 @@ class _Loader:
                 self._findings.add(place, expected, f"{endpoint}, which {owner} has", code="endpoint_twice")
 
     def _profile(self, raw: dict[str, Any], place: Place) -> Profile | None:
-        _, models = self._models(raw, place)
-        own = {key: raw[key] for key in ProfileConfig.model_fields if key in raw}
+        adapter, models = self._models(raw, place)
+        own = {key: raw[key] for key in ProfileConfig.model_fields if key in raw} | {"adapter": adapter or "?"}
         config = validate(ProfileConfig, own, place, self._findings)
         if config is None or models is None:
             return None
@@ -252,11 +252,12 @@ class _Loader:
 
     def _named(self, raw: dict[str, Any], place: Place, key: str, known: dict[str, _M]) -> _M | None:
         """What ``raw[key]`` names; None, with an error, when there is no such thing."""
-        name = raw.get(key)
+        written = self._as_written(key, raw, place, DeviceConfig.model_fields)
+        name = raw.get(written)
         if name is None and key == "profile":
             return None
         if not isinstance(name, str):
-            self._findings.add(place / key, f"the name of a {key}", show(name), code="key_missing", settle=True)
+            self._findings.add(place / written, f"the name of a {key}", show(name), code="key_missing", settle=True)
             return None
         if name in known:
             return known[name]
@@ -264,8 +265,15 @@ class _Loader:
             near = nearest(name, known)
             choice = listed(known, 8) or "there is none"
             expected = f"the name of a {key}" + ("" if near else f" ({choice})")
-            self._findings.add(place / key, expected, show(name), suggestion=near, code=f"{key}_unknown", settle=True)
+            self._findings.add(place / written, expected, show(name), suggestion=near, code=f"{key}_unknown")
         return None
+
+    def _as_written(self, key: str, raw: dict[str, Any], place: Place, known: Collection[str]) -> str:
+        """Return the key as it stands in the file: misspelt, it is an error, and the rest can still be checked."""
+        near = "" if key in raw else nearest(key, [other for other in raw if other not in known])
+        if near:
+            self._findings.add(place / near, "a known key", show(near), suggestion=key, code="key_unknown", on_key=True)
+        return near or key
 
     def _lanes(self) -> tuple[dict[str, LaneConfig], dict[str, SinkConfig]]:
         lanes: dict[str, LaneConfig] = {}

@@ -51,16 +51,18 @@ class Profile:
 
     def params_of(self, given: Mapping[str, Scalar], place: Place) -> dict[str, Scalar]:
         """Parameters of a device: its own, else the defaults. Unknown and missing ones are errors."""
+        meant = set()
         for name in given:
             if name not in self._params:
                 near = nearest(name, [known for known in self._params if known not in given])
+                meant.add(near)
                 expected = f"a parameter of profile {self.name}" + ("" if self._params else ", which has none")
                 self._findings.add(
                     place / name, expected, show(name), suggestion=near, code="parameter_unknown", on_key=True
                 )
         params = {**self._params, **given}
         for name, value in params.items():
-            if value is None:
+            if value is None and name not in meant:
                 expected = f"a value, for profile {self.name} has no default"
                 self._findings.add(place / name, expected, "nothing", code="parameter_missing", settle=True)
         return params
@@ -94,7 +96,7 @@ class Profile:
             elif isinstance(template, list) and isinstance(step, int):
                 template = template[step]
         name = sole_parameter(template)
-        if not name:
+        if name not in self._params:
             return self.place.at(path)
         return place / name if name in given else self.place / "params" / name
 

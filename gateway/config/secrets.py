@@ -18,6 +18,7 @@ MAX_FILE: Final = 64 * 1024
 """Bytes of a secret's file: enough for any key or certificate, not for a disk given by mistake."""
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
 _KINDS: Final = "${env:NAME} or ${file:path}"
+_NO_PARAMETERS: Final = f"{_KINDS}, as only a profile has parameters"
 
 Scalar = str | int | float | bool | None
 
@@ -101,7 +102,7 @@ class Substitution:
         written = f"${{{reference}}}"
         try:
             if kind not in self._sources or not name:
-                raise _Missing(f"{_KINDS}; parameters stand in profiles only", written, "reference_invalid")
+                raise _Missing(_KINDS if ":" in reference else _NO_PARAMETERS, written, "reference_invalid")
             value = self._sources[kind](name)
         except _Missing as missing:
             expected, got, code = missing.args

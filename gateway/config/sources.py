@@ -35,6 +35,8 @@ class Sections:
 
     single: dict[str, tuple[Any, Place]] = field(default_factory=dict)
     named: dict[str, dict[str, tuple[Any, Place]]] = field(default_factory=lambda: {name: {} for name in NAMED})
+    meant: set[str] = field(default_factory=set)
+    """Sections that are not there because they are misspelt, which has been told."""
     main: Place = field(default_factory=lambda: Place(Source("", b"")))
 
 
@@ -53,17 +55,17 @@ def read_sections(path: Path, findings: Findings) -> Sections:
             break
         _take(data, place, sections, findings, main=False)
     if broken:
-        raise ConfigErrors(broken + errors_of(findings))
+        raise ConfigErrors(broken + errors_of(findings, sections.main))
     return sections
 
 
-def errors_of(findings: Findings) -> list[ConfigError]:
-    """All findings with their lines and columns, in the order of files and lines."""
+def errors_of(findings: Findings, main: Place) -> list[ConfigError]:
+    """All findings with their lines and columns, in the order of lines; the main file first."""
     by_source: dict[str, list[Any]] = {}
     for finding in findings.discreet():
         by_source.setdefault(finding.place.source.name, []).append(finding)
     errors: list[ConfigError] = []
-    for name, found in by_source.items():
+    for name, found in sorted(by_source.items(), key=lambda item: item[0] != main.source.name):
         positions = locate(found[0].place.source.data, [finding.place.path for finding in found])
         here = []
         for finding in found:
@@ -117,7 +119,8 @@ def _take(root: Any, place: Place, sections: Sections, findings: Findings, *, ma
         elif section in NAMED:
             _entries(section, content, here, sections.named[section], findings)
         elif section != INCLUDE or not main:
-            near = nearest(section, known)
+            near = nearest(section, [name for name in known if name not in root])
+            sections.meant.add(near)
             only = (
                 "a section that may stand in an included file" if section in {*SINGLE, INCLUDE} else "a known section"
             )

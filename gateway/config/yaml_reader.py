@@ -57,6 +57,7 @@ _SYNTAX: Final[dict[str, tuple[str, str, bool]]] = {
     "did not find expected '-' indicator": ("'- ' before the next item, or a smaller indentation", "neither", False),
     "did not find expected ',' or ']'": ("a list '[…]' to go on with ',' or end with ']'", "neither", False),
     "did not find expected ',' or '}'": ("a mapping '{…}' to go on with ',' or end with '}'", "neither", False),
+    "did not find expected node content": ("a value", "none", False),
     "did not find expected <document start>": ("keys indented like the first one", "another indentation", False),
     "found unexpected end of stream": ("a closing quote", "the end of the file", True),
     "found a tab character that violates indentation": ("spaces for indentation", "a tab", False),

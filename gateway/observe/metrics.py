@@ -52,6 +52,12 @@ LANE: Final[Sequence[tuple[_Kind, str, str, Callable[[LaneStatus], float]]]] = (
         "Batches that the platform rejected and that were set aside",
         lambda of: of.dead_letters,
     ),
+    (
+        _COUNTER,
+        "dead_letters_dropped",
+        "Dead letters that there was no room to keep",
+        lambda of: of.dead_letters_dropped,
+    ),
     (_COUNTER, "connects", "Connections made", lambda of: of.connects),
     (
         _GAUGE,

@@ -16,7 +16,7 @@ class SimulatedDevice(Protocol):
     """One device of a simulator."""
 
     def set(self, tag: Any, value: Value) -> None:
-        """Set an engineering value: a gateway with this tag reads just that. Raises ValueError where it does not fit."""
+        """Set an engineering value: a gateway with this tag reads just that. Raises ValueError when it does not fit."""
 
 
 class Simulator(Protocol):

@@ -118,7 +118,8 @@ async def open_dialled(
     """Listen on a local address and wait up to ``wait`` seconds for the peer to dial in (a 4G unit, for one).
 
     One peer at a time. When a second one dials in, the unit has lost its first connection without our knowing: the
-    link is given up, and the unit finds an open door when it dials again. Raises LinkLost (connect_timeout, port_in_use, address_unusable).
+    link is given up, and the unit finds an open door when it dials again. Raises LinkLost (connect_timeout,
+    port_in_use, address_unusable).
     """
     where = f"{host}:{port}"
     loop = asyncio.get_running_loop()

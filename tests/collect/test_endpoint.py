@@ -368,4 +368,4 @@ def test_groups_of_one_device_have_their_own_rates() -> None:
     done = run(body, configuration=plant(groups=("2s", "500ms")))
     sizes = {len(frame.columns[0]) for frame in done.frames}
     assert sizes == {4}
-    assert len(done.frames) == 11 + 6 + 22
+    assert len(done.frames) == 11 + 6 + 21

@@ -55,7 +55,7 @@ def test_a_missing_dependency_says_which_extra_to_install(tmp_path: Path, monkey
 
 
 def test_an_unknown_adapter_lists_the_known() -> None:
-    with pytest.raises(ConfigFault, match="no adapter 'telepathy'; installed: .*modbus"):
+    with pytest.raises(ConfigFault, match=r"no adapter 'telepathy'; installed: .*modbus"):
         adapter_models("telepathy")
 
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.model.reasons.bus import BUS
+from gateway.model.reasons.configuration import CONFIGURATION
 from gateway.model.reasons.device import DEVICE
 from gateway.model.reasons.platform import PLATFORM
 from gateway.model.reasons.quality import QUALITY
@@ -22,7 +23,8 @@ CHAPTERS: Final = MappingProxyType(
         ("Quality of a value", "数据质量"): QUALITY,
         ("Gaps, bus and journal", "数据缺口、总线与日志库"): BUS,
         ("Platform", "平台"): PLATFORM,
-        ("Configuration, files and start", "配置、文件与启动"): SETUP,
+        ("Configuration", "配置"): CONFIGURATION,
+        ("Files, packages and start", "文件、软件包与启动"): SETUP,
     }
 )
 """The tables by chapter title, in English and Chinese, in the order of the troubleshooting page."""

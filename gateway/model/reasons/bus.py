@@ -61,28 +61,16 @@ BUS: Final[dict[str, Reason]] = {
         "磁盘已满",
         "清理日志库所在磁盘，或减小 bus.limit；bus.min_free 用于保留余量。",
     ),
-    "disk_failed": Reason(
-        "The disk does not take what is written",
-        "Check `dmesg` and the disk; until it works again readings are held in memory and then lost.",
-        "磁盘写入失败",
-        "检查 `dmesg` 和磁盘；恢复前数据只保存在内存中，可能丢失。",
-    ),
-    "journal_locked": Reason(
+    "journal_in_use": Reason(
         "Another process holds the journal",
         "A second gateway runs with the same bus.path: stop it, or give each its own file.",
         "日志库被其他进程占用",
         "有另一个网关使用相同的 bus.path：停止它，或各用各的文件。",
     ),
-    "journal_foreign": Reason(
-        "The file is not a journal of this gateway",
-        "Set bus.path to another file; this one belongs to another program or another gateway id, and was left alone.",
-        "该文件不是本网关的日志库",
-        "将 bus.path 改为其他文件；该文件属于其他程序或其他网关 id，未做改动。",
-    ),
-    "journal_newer": Reason(
-        "The journal was written by a newer version of the gateway",
-        "Install that version again, or set bus.path to a new file; this one was left alone.",
-        "日志库由更新版本的网关写入",
-        "重新安装新版本，或将 bus.path 改为新文件；原文件未做改动。",
+    "journal_not_writable": Reason(
+        "The gateway may not write where the journal is to be",
+        "Give the gateway's user the folder of bus.path, or choose another path.",
+        "网关无权写入日志库所在目录",
+        "将 bus.path 所在目录的权限授予网关用户，或更换路径。",
     ),
 }

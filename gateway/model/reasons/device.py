@@ -87,16 +87,28 @@ DEVICE: Final[dict[str, Reason]] = {
         "设备拒绝读取该点",
         "对照设备手册核对地址、数据区和类型；用 `xingsha probe` 查看该处内容。",
     ),
-    "outcome_unknown": Reason(
-        "A write was sent and no answer came: whether it was carried out is not known",
-        "Read the tag back, or look at the machine, before the write is repeated.",
-        "写入已发送但没有应答：是否执行未知",
-        "重复写入前，请先读回该点或到现场确认。",
-    ),
     "fault": Reason(
         "A fault that has no code of its own",
         "Read the message beside it, and report it so that it gets one.",
         "未分类的故障",
         "查看旁边的说明，并反馈给我们以便分类。",
+    ),
+    "queue_full": Reason(
+        "Too many requests wait for this connection",
+        "Scan more slowly, or write less often; the line cannot do more.",
+        "该连接等待的请求过多",
+        "放慢扫描或减少写入；线路已达极限。",
+    ),
+    "session_stalled": Reason(
+        "A poll did not come back in time, and the session was closed",
+        "Nothing, if it happens once; else note the device's model and report it.",
+        "轮询未能返回，会话已关闭",
+        "偶发可忽略；若反复出现，请记录设备型号并反馈。",
+    ),
+    "internal_error": Reason(
+        "A bug in the gateway or in an adapter",
+        "This device's work is started again; look for adapter_bug in the log and report it.",
+        "网关或适配器程序缺陷",
+        "该设备的任务会自动重启；请查看日志中的 adapter_bug 并反馈。",
     ),
 }

@@ -7,12 +7,6 @@ from typing import Final
 from gateway.model.reasons.reason import Reason
 
 SETUP: Final[dict[str, Reason]] = {
-    "config_invalid": Reason(
-        "The configuration cannot work as it is",
-        "Edit the place that the message names; `xingsha check` lists all such places at once.",
-        "配置有误",
-        "修改提示中指出的位置；`xingsha check` 会一次列出所有问题。",
-    ),
     "adapter_unknown": Reason(
         "No adapter of this id is installed",
         "Check the spelling; `xingsha adapters` lists those that are installed.",
@@ -108,5 +102,17 @@ SETUP: Final[dict[str, Reason]] = {
         "The message is the system's own; `dmesg` and the system log may tell more.",
         "操作系统拒绝了请求",
         "提示为系统原文；可查看 `dmesg` 和系统日志。",
+    ),
+    "broker_failed": Reason(
+        "The embedded broker of the demo does not come up",
+        "Read the line beside it; see whether another program blocks loopback ports.",
+        "演示用的内置消息服务器无法启动",
+        "查看旁边的说明；检查回环端口是否被占用。",
+    ),
+    "plant_failed": Reason(
+        "The simulated plant of the demo does not come up",
+        "Read the lines above it; see whether another program blocks loopback ports.",
+        "演示用的模拟工厂无法启动",
+        "查看上方的说明；检查回环端口是否被占用。",
     ),
 }
