@@ -90,7 +90,10 @@ class ScriptedBroker:
         body = await reader.readexactly(await self._length(reader))
         v5 = body[6] == 5
         self.connects += 1
-        packed = b"".join(bytes([PROPERTY[name][0]]) + struct.pack(PROPERTY[name][1], value) for name, value in self.properties.items())
+        packed = b"".join(
+            bytes([PROPERTY[name][0]]) + struct.pack(PROPERTY[name][1], value)
+            for name, value in self.properties.items()
+        )
         answer = bytes([0, self.connack]) + (bytes([len(packed)]) + packed if v5 else b"")
         writer.write(bytes([0x20, len(answer)]) + answer)
         if self.connack:

@@ -63,7 +63,9 @@ def test_delivers_in_order_and_says_farewell(tmp_path, protocol):
     first_data = platform.topics.index("xingsha/v1/gw/data")
     assert any("/schema/" in topic for topic in platform.topics[:first_data])
     states = [record for topic, record in platform.statuses if topic == "xingsha/v1/gw/status/press-1"]
-    assert [(one["state"], one["reason"], one["last_good"]) for one in states] == [("up", "", "1970-01-01T00:00:00.000000009Z")]
+    assert [(one["state"], one["reason"], one["last_good"]) for one in states] == [
+        ("up", "", "1970-01-01T00:00:00.000000009Z")
+    ]
     assert platform.reader.report(from_start=True).duplicates == 0
 
 
@@ -162,7 +164,10 @@ def test_announced_packet_limit_splits(tmp_path):
                 assert lane.status.dead_letters == 1
                 assert lane.status.batches == 2, "the cut batch, and the one with the gap"
 
-    with Mosquitto(tmp_path, "allow_anonymous true", "max_packet_size 5000") as broker, Platform(broker.port) as platform:
+    with (
+        Mosquitto(tmp_path, "allow_anonymous true", "max_packet_size 5000") as broker,
+        Platform(broker.port) as platform,
+    ):
         asyncio.run(main())
     assert max(platform.sizes) <= 5000
     assert len(platform.sizes) > 5
@@ -189,7 +194,11 @@ def test_unannounced_limit_is_learned(tmp_path, protocol):
                 await until(lambda: len(platform.seqs) == 1)
                 assert lane.status.dead_letters == 0
 
-    with Mosquitto(tmp_path, "allow_anonymous true", limit) as broker, Platform(broker.port) as platform, capture_logs() as logs:
+    with (
+        Mosquitto(tmp_path, "allow_anonymous true", limit) as broker,
+        Platform(broker.port) as platform,
+        capture_logs() as logs,
+    ):
         asyncio.run(main())
     assert counts(platform.rows) == list(range(100))
     assert max(platform.sizes) <= 20_000
@@ -206,7 +215,9 @@ def password_file(path: Path, password: str) -> None:
 def test_refused_until_the_password_is_mended(tmp_path, protocol):
     async def main():
         async with memory_bus(tmp_path) as bus:
-            lane = make_lane(bus, tmp_path, broker.port, sink={"username": "plant", "password": "right", "protocol": protocol})
+            lane = make_lane(
+                bus, tmp_path, broker.port, sink={"username": "plant", "password": "right", "protocol": protocol}
+            )
             async with running(lane):
                 await put_batches(bus, 0, 3)
                 await until(lambda: lane.status.reason == "auth_refused")
@@ -237,7 +248,10 @@ def test_publish_that_is_not_allowed_is_kept(tmp_path):
 
     rules = tmp_path / "acl"
     rules.write_text("topic read #\ntopic readwrite xingsha/v1/gw/status\ntopic readwrite xingsha/v1/gw/schema/#\n")
-    with Mosquitto(tmp_path / "b", "allow_anonymous true", f"acl_file {rules}") as broker, Platform(broker.port) as platform:
+    with (
+        Mosquitto(tmp_path / "b", "allow_anonymous true", f"acl_file {rules}") as broker,
+        Platform(broker.port) as platform,
+    ):
         asyncio.run(main())
     assert counts(platform.rows) == [0, 1, 2]
 

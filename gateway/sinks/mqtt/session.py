@@ -1,8 +1,9 @@
-"""The MQTT sink: QoS 1, acknowledged by PUBACK, within what the broker grants."""
+"""The MQTT sink and its session: QoS 1, acknowledged by PUBACK, within what the broker grants."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,8 @@ from gateway.sinks.mqtt.connection import Connection
 from gateway.sinks.mqtt.tls import tls_context
 
 _VERSION: Final = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
+_NO_DELAY: Final = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+"""Without it the kernel holds a second message back until the broker has answered the first."""
 _FAREWELL: Final = 2.0
 """Seconds that leaving in order may take."""
 
@@ -75,6 +78,7 @@ class MqttSink:
             will=aiomqtt.Will(will.topic, will.payload, 1, will.retain) if will is not None else None,
             keepalive=round(config.keepalive),
             tls_context=context,
+            socket_options=_NO_DELAY,
             tls_insecure=True if config.tls is not None and not config.tls.verify else None,
         )
 
