@@ -230,7 +230,8 @@ class Endpoint:
                 job.missed.add("outage")
             frame = job.normaliser.lost(fault.quality, now)
             if frame is not None:
-                self._bus.publish(frame, 0)
+                self._bus.publish(frame, job.normaliser.size)
+                device.status.points += job.normaliser.size
 
     def _rest(self, device: PolledDevice, wait: float) -> None:
         device.rest(self._loop.call_later(wait, self._retest, device))
