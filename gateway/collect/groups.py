@@ -15,7 +15,7 @@ from gateway.config.root import Device
 
 @dataclass(frozen=True, slots=True)
 class PollGroup:
-    """What is read from one device in one go, every ``scan`` seconds."""
+    """What is read from one device in one go, every ``scan`` seconds; 0: back to back."""
 
     device: Device
     scan: float
@@ -34,7 +34,7 @@ def poll_groups(device: Device) -> list[PollGroup]:
     default = device.config.scan
     by_scan: dict[float, list[TagConfig]] = {}
     for tag in device.tags:
-        by_scan.setdefault(tag.scan or default, []).append(tag)
+        by_scan.setdefault(default if tag.scan is None else tag.scan, []).append(tag)
     if len(by_scan) == 1:
         return [PollGroup(device, next(iter(by_scan)), device.tags)]
     return [PollGroup(device, scan, tuple(by_scan[scan])) for scan in sorted(by_scan)]

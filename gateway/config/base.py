@@ -71,7 +71,7 @@ class TagConfig(Model):
     """Lowest and highest credible engineering value; outside it the quality becomes out_of_range (uncertain)."""
     clamp: tuple[float, float] | None = None
     """Lowest and highest engineering value let through; what lies outside is limited, with quality clamped."""
-    scan: Interval | None = None
+    scan: Duration | None = None
     """Scan rate: time between two reads. Default: the device's."""
     report: Report | None = None
     """change: only when it differs by more than the deadband; always: every read. Default: the device's."""
@@ -121,8 +121,8 @@ class DeviceConfig(Model):
     """Values for the profile's parameters."""
     enabled: bool = True
     """false: stays in the file, is not read."""
-    scan: Interval = 1.0
-    """Scan rate of tags that name none."""
+    scan: Duration = 1.0
+    """Scan rate of tags that name none; 0s: back to back, as fast as the device answers."""
     report: Report = Report.CHANGE
     """Report policy of tags that name none."""
     heartbeat: Duration = 60.0
