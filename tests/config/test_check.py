@@ -120,6 +120,14 @@ def test_a_line_that_cannot_keep_up_is_refused(run):
     assert json.loads(run.invoke("check", "plant.yaml", "--json").output)["good"] is False
 
 
+def test_back_to_back(run):
+    text = (GOOD % (9600, 1)).replace("station: 1, tags", "station: 1, scan: 0s, tags")
+    result = run.invoke("check", "plant.yaml", text=text)
+    assert result.exit_code == 0
+    assert "back to back" in result.output
+    assert json.loads(run.invoke("check", "plant.yaml", "--json").output)["connections"][0]["back_to_back"] is True
+
+
 def test_a_file_without_connections(run):
     result = run.invoke("check", "plant.yaml", text="gateway: {id: x}")
     assert (result.exit_code, result.output) == (0, "plant.yaml: good; 0 connections, 0 devices, 0 tags, 0 lanes\n")

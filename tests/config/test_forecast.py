@@ -102,6 +102,20 @@ def test_a_network_is_an_estimate_and_only_warned_of(outlook):
     assert found.good
 
 
+def test_back_to_back_takes_what_the_others_leave(outlook):
+    (line,) = outlook(serial(9600, "a", scan="0s")).connections
+    assert (line.back_to_back, line.load, line.verdict) == (True, 0, Verdict.OK)
+    assert line.groups[0].group == "0s"
+    text = (
+        serial(9600, "a")
+        + f"  b: {{connection: line, station: 2, scan: 0s, tags: [{tags(1, scan='500ms')}, {tags(1)}]}}\n"
+    )
+    (line,) = outlook(text).connections
+    assert line.back_to_back
+    assert line.line_load == pytest.approx(0.0625 + 15 * 10 / 9600 / 0.5)
+    assert not outlook(serial(9600, "a")).connections[0].back_to_back
+
+
 def test_a_connection_without_devices_is_idle(outlook):
     (idle,) = outlook("connections: {net: {adapter: tiny, host: x}}\n").connections
     assert (idle.devices, idle.tags, idle.seconds, idle.load, idle.verdict) == (0, 0, 0, 0, Verdict.OK)
