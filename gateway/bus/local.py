@@ -135,6 +135,10 @@ class LocalBus:
         while self._pending > PENDING_MOST * self._config.batch_bytes and self._give_up():
             pass
 
+    @property
+    def _anything_open(self) -> bool:
+        return bool(self._open.frames or self._open.gaps or self._lost is not None)
+
     def _give_up(self) -> bool:
         """Let go of the oldest batch that could not be written: the store is stuck, and memory is bounded."""
         batch = self._writer.give_up_oldest()
@@ -148,6 +152,8 @@ class LocalBus:
         if self._lost is not None:
             since, count = min(since, self._lost.since), count + self._lost.count
         self._lost = Gap("overflow", since, batch.closed, count=count, detail="could not be written")
+        if self._linger is None:
+            self._linger = self._loop.call_later(self._config.linger, self._seal)
         self._open.gaps = merge([*self._open.gaps, *batch.gaps])
         self._flushers = [(turn - (turn == batch.turn), waiter) for turn, waiter in self._flushers]
         return True
@@ -167,7 +173,7 @@ class LocalBus:
     async def flush(self) -> None:
         """See the protocol."""
         self.check()
-        if self._open.frames or self._open.gaps:
+        if self._anything_open:
             self._seal()
         if self._done < self._turn:
             waiter = self._loop.create_future()
@@ -376,7 +382,7 @@ class LocalBus:
 
     async def close(self) -> None:
         """Commit what is open, save positions, end the threads, close the store."""
-        if self._open.frames or self._open.gaps or self._lost is not None:
+        if self._anything_open:
             self._seal()
         self._closing = True
         self._save_positions()
