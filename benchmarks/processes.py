@@ -307,7 +307,7 @@ class Plant:
     broker: Broker
     devices: Devices
     subscribers: list[Subscriber]
-    gateway: Gateway
+    gateway: Child
 
     @property
     def subscriber(self) -> Subscriber:
@@ -343,9 +343,9 @@ def plant(setting: Setting, folder: Path) -> Iterator[Plant]:
         configuration = setting.configuration(devices.ports, broker.port)
         # JSON is YAML, and quick to write for thousands of tags
         (folder / "gateway.yaml").write_text(json.dumps(configuration, indent=1))
-        gateway = Gateway(folder, folder / "gateway.yaml")
-        stack.callback(gateway.stop, 5.0)
-        yield Plant(folder, setting, broker, devices, subscribers, gateway)
+        run = Plant(folder, setting, broker, devices, subscribers, Gateway(folder, folder / "gateway.yaml"))
+        stack.callback(lambda: run.gateway.stop(5.0))
+        yield run
 
 
 def free_port() -> int:
