@@ -24,6 +24,7 @@ MAX_PAYLOAD = 4 * 1024 * 1024
 """Largest packet the broker takes, bytes. (The broker's own default of 20 kB would hang a batch.)"""
 
 _ATTEMPTS = 5
+_GRACE = 5.0
 _CHILD = """
 import logging, os, socket, sys, threading
 from iotcore import Broker
@@ -120,11 +121,11 @@ async def embedded_broker(*, max_payload: int = MAX_PAYLOAD) -> AsyncIterator[Em
 
 
 async def stop(process: Process) -> None:
-    """End a child process that watches its stdin: close that, wait 5 s, insist."""
+    """End a child process that watches its stdin: close that, wait a while, insist."""
     if process.stdin is not None:
         process.stdin.close()
     try:
-        await asyncio.wait_for(process.wait(), 5.0)
+        await asyncio.wait_for(process.wait(), _GRACE)
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -15,6 +15,7 @@ from contextlib import suppress
 import aiomqtt
 
 from gateway.config.fields import parse_duration
+from gateway.model.faults import LinkLost
 from gateway.model.quality import is_good, quality_label
 from gateway.reader import DeviceRow, Event, Frames, Reader, Report
 
@@ -32,19 +33,25 @@ class Subscriber:
         self._news = asyncio.Event()
 
     async def run(self, host: str, port: int, topics: str = TOPICS) -> None:
-        """Receive until cancelled. Raises aiomqtt.MqttError when the broker cannot be had or goes away."""
-        async with aiomqtt.Client(host, port, protocol=aiomqtt.ProtocolVersion.V5) as client:
-            await client.subscribe(topics, qos=1)
-            self.subscribed.set()
-            async for message in client.messages:
-                if isinstance(message.payload, bytes):
-                    for event in self.reader.feed(str(message.topic), message.payload):
-                        self._hear(event)
-                    self._news.set()
+        """Receive until cancelled. Raises LinkLost when the broker cannot be had or goes away."""
+        try:
+            async with aiomqtt.Client(host, port, protocol=aiomqtt.ProtocolVersion.V5) as client:
+                await client.subscribe(topics, qos=1)
+                self.subscribed.set()
+                async for message in client.messages:
+                    self._take(message)
+        except aiomqtt.MqttError as error:
+            raise LinkLost(f"broker {host}:{port}: {error}") from error
 
-    async def until(self, points: int) -> None:
-        """Wait until so many values have come."""
-        while self.reader.report().points < points:
+    def _take(self, message: aiomqtt.Message) -> None:
+        if isinstance(message.payload, bytes):
+            for event in self.reader.feed(str(message.topic), message.payload):
+                self._hear(event)
+            self._news.set()
+
+    async def until(self, batches: int) -> None:
+        """Wait until so many batches have come."""
+        while self.reader.report().batches < batches:
             self._news.clear()
             await self._news.wait()
 
@@ -67,8 +74,8 @@ def main() -> int:
     subscriber = Subscriber(hear)
     try:
         asyncio.run(_receive(subscriber, options.host, options.port, options.seconds))
-    except aiomqtt.MqttError as error:
-        sys.stderr.write(f"error [link_lost]: {options.host}:{options.port}: {error}\n")
+    except LinkLost as fault:
+        sys.stderr.write(f"error [{fault.code}]: {fault}\n")
         return 1
     report = subscriber.reader.report()
     sys.stdout.write("".join(f"{_text(row)}\n" for _, row in sorted(latest.items())) + account(report) + "\n")

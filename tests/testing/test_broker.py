@@ -88,7 +88,9 @@ def test_ends_with_its_parent_even_when_that_is_killed():
     until(lambda: not alive(pid))
 
 
-def test_one_that_does_not_listen_is_ended():
+def test_one_that_does_not_listen_is_ended(monkeypatch):
+    monkeypatch.setattr(room, "_GRACE", 0.2)
+
     async def scene():
         process = await asyncio.create_subprocess_exec("sleep", "60", stdin=asyncio.subprocess.PIPE)
         await room.stop(process)
