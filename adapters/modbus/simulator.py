@@ -22,7 +22,7 @@ from typing import Final, Self, cast
 import serial
 
 from adapters.modbus.codec import crc16, rtu_frame, tcp_frame
-from adapters.modbus.config import ModbusDevice
+from adapters.modbus.config import ModbusConnection, ModbusDevice, Transport
 from adapters.modbus.simulated import Counters, Faults, Unit
 
 __all__ = ["Counters", "Faults", "Simulator", "Unit"]
@@ -62,6 +62,21 @@ class Simulator:
         self._dialling: asyncio.Task[None] | None = None
         self._descriptors: list[int] = []
         self._serial: serial.Serial | None = None
+
+    @classmethod
+    def of(cls, connection: ModbusConnection) -> Self:
+        """Make the simulator that serves where a gateway with this connection looks for its devices, or dials in."""
+        transport = connection.transport
+        return cls(
+            transport="tcp" if not transport.rtu else "rtu" if transport is Transport.RTU else "rtu_over_tcp",
+            host=connection.host or "127.0.0.1",
+            port=connection.serial_port or connection.port,
+            dial=transport.listens,
+        )
+
+    def device(self, config: ModbusDevice) -> Unit:
+        """Return the unit that a device's configuration addresses."""
+        return self.unit(config.unit, config)
 
     def unit(self, number: int, device: ModbusDevice | None = None) -> Unit:
         """Return unit ``number``, made on first use; ``device``: its base and byte order, for `Unit.set`."""
