@@ -112,7 +112,7 @@ class Endpoint:
             return 0.0
         except Fault as fault:
             return self._link_down(fault)
-        except Exception as error:
+        except Exception as error:  # a bug in an adapter must not end its neighbours
             log.exception("adapter_bug", connection=self.name)
             return self._link_down(Fault(f"adapter failed: {error!r}", code="internal_error"))
         finally:
@@ -154,7 +154,7 @@ class Endpoint:
         except TimeoutError:
             message = f"a poll of {job.device.status.name} did not come back within {job.watchdog:.0f} s"
             raise LinkLost(message, code="session_stalled") from None
-        except Exception as error:
+        except Exception as error:  # our bug, or the adapter's: this device alone pays for it
             log.exception("adapter_bug", device=job.device.status.name, connection=self.name)
             self._poll_crashed(job, error)
             raise _Reopen from None
