@@ -162,7 +162,9 @@ def test_tls_where_there_is_none(run, peer, certificates):
 @pytest.mark.parametrize(("ca", "key"), [("missing.pem", None), ("server.key", None), ("authority.pem", "client.key")])
 def test_tls_files_that_are_not_what_they_should_be(certificates, ca, key):
     with pytest.raises(ConfigFault, match=ca):
-        tls_context(certificates / ca, certificates / "server.pem" if key else None, certificates / key if key else None)
+        tls_context(
+            certificates / ca, certificates / "server.pem" if key else None, certificates / key if key else None
+        )
 
 
 def test_waiting_for_a_peer_to_dial_in(run, wants, free_port):
