@@ -30,7 +30,8 @@ def built(tmp_path_factory):
     for name in ("libmodbus_server", "libmodbus_client"):
         source, program = PEERS / f"{name}.c", folder / name
         subprocess.run(
-            ["cc", "-Wall", "-Wextra", "-Werror", "-I/usr/include/modbus", "-o", program, source, "-lmodbus"], check=True
+            ["cc", "-Wall", "-Wextra", "-Werror", "-I/usr/include/modbus", "-o", program, source, "-lmodbus"],
+            check=True,
         )
     return folder
 

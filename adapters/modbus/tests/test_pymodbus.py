@@ -18,7 +18,9 @@ from gateway.sdk import Write
 
 REGISTERS = [place * 257 & 0xFFFF for place in range(300)]
 BITS = [place % 3 == 0 for place in range(96)]
-IDENTITY = ModbusDeviceIdentification(info_name={"VendorName": "Independent", "ProductCode": "PM", "MajorMinorRevision": "3.16"})
+IDENTITY = ModbusDeviceIdentification(
+    info_name={"VendorName": "Independent", "ProductCode": "PM", "MajorMinorRevision": "3.16"}
+)
 
 
 def plant():
@@ -170,7 +172,9 @@ def test_our_simulator_read_by_their_client(run, kit, tmp_path, kind):
                 assert unit.holding[1:4].tolist() == [77, 78, 79]
                 await client.mask_write_register(address=1, and_mask=0xFF00, or_mask=0x0003, **at)
                 assert unit.holding[1] == 3
-                both = await client.readwrite_registers(read_address=0, read_count=3, write_address=1, values=[5, 6], **at)
+                both = await client.readwrite_registers(
+                    read_address=0, read_count=3, write_address=1, values=[5, 6], **at
+                )
                 assert both.registers == [0, 5, 6]
                 identity = await client.read_device_information(read_code=1, object_id=0, **at)
                 assert identity.information[0] == b"Xingsha"

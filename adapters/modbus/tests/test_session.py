@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from adapters.modbus import adapter, session as session_module
+from adapters.modbus import adapter
+from adapters.modbus import session as session_module
 from adapters.modbus.simulator import Faults, Simulator
 from gateway.model.quality import Quality
 from gateway.sdk import Busy, Readings, Timeout, Write
@@ -80,7 +81,8 @@ def test_bits_beside_a_refused_one(run, kit, anywhere):
                     unit.coils[:40] ^= True
                     found = await kit.poll(session, plan, tags, out)
                     assert found == {
-                        f"co:{place}": REFUSED if place == 13 else (place % 3 == 0) ^ (turn == 0) for place in range(3, 40)
+                        f"co:{place}": REFUSED if place == 13 else (place % 3 == 0) ^ (turn == 0)
+                        for place in range(3, 40)
                     }
 
     run(work)

@@ -130,7 +130,9 @@ def test_the_value_matrix_written(run, kit, anywhere):
             device = kit.device()
             unit = sim.unit(1)
             unit.holding[:] = 0xFFFF
-            matrix = [(t.model_copy(update={"access": "read/write"}), v) for t, v in rows(kit) if t.address.area.writable]
+            matrix = [
+                (t.model_copy(update={"access": "read/write"}), v) for t, v in rows(kit) if t.address.area.writable
+            ]
             async with kit.session(sim) as session:
                 await session.write(device, [Write(tag, value) for tag, value in matrix])
             assert not [(tag, value) for tag, value in matrix if not same(unit.get(tag), value)]
