@@ -197,11 +197,9 @@ class Delivery:
                 size = await self._send(batch, encoded)
                 break
             except Rejected as why:
-                again = await self._after_rejection(batch, encoded, why)
-                if again is None:
+                if await self._give_up(batch, why):
                     self._settle(batch, 0)
                     return
-                encoded = again
         poison = [*poison, *encoded.poison]
         if poison:
             await self._bury(batch, poison[0].code, poison[0].reason, poison)
@@ -236,20 +234,16 @@ class Delivery:
                 self._status.reason = self._status.message = ""
             return
 
-    async def _after_rejection(self, batch: Batch, encoded: Encoded, why: Rejected) -> Encoded | None:
-        """Decide what becomes of a batch that was rejected: what to send now, or None when it was set aside."""
+    async def _give_up(self, batch: Batch, why: Rejected) -> bool:
+        """Note that a batch was rejected. True: it was set aside; False: try again, after a pause."""
         shared = self._shared
-        size = self._under_way.pop(batch.seq, 0)
-        if why.code == "packet_too_large" and shared.ceiling.refused(size):
-            cut = await self._encode(batch)
-            if isinstance(cut, Encoded):
-                return cut
+        self._under_way.pop(batch.seq, None)
         times = shared.rejects[batch.seq] = shared.rejects.get(batch.seq, 0) + 1
-        if times >= shared.config.max_rejects:
-            await self._bury(batch, why.code, str(why), [])
-            return None
-        await asyncio.sleep(REJECT_PAUSE)
-        return encoded
+        if times < shared.config.max_rejects:
+            await asyncio.sleep(REJECT_PAUSE)
+            return False
+        await self._bury(batch, why.code, str(why), [])
+        return True
 
     async def _bury(self, batch: Batch, code: str, reason: str, poison: list[Poison]) -> None:
         """Set a batch, or some frames of it, aside; and declare on the bus that they will not come."""
