@@ -23,7 +23,7 @@ from gateway.model.faults import ConfigFault, LinkLost
 MAX_PAYLOAD = 4 * 1024 * 1024
 """Largest packet the broker takes, bytes. (The broker's own default of 20 kB would hang a batch.)"""
 
-_ATTEMPTS = 5
+_ATTEMPTS = 3
 _GRACE = 5.0
 _CHILD = """
 import logging, os, socket, sys, threading

@@ -53,12 +53,12 @@ async def _run(options: argparse.Namespace) -> None:
     mishaps = Mishaps(device, chance) if device is not None else None
     loop = asyncio.get_running_loop()
     async with served(configuration, seed=options.seed, host=options.listen, any_port=options.any_port) as plant:
-        sys.stdout.write(json.dumps(plant.ports) + "\n")
-        sys.stdout.flush()
         running = loop.create_task(plant.run(mishaps), name="plant")
         loop.add_signal_handler(signal.SIGTERM, running.cancel)
         if options.with_parent:
             threading.Thread(target=_when_stdin_closes, args=(loop, running.cancel), daemon=True).start()
+        sys.stdout.write(json.dumps(plant.ports) + "\n")
+        sys.stdout.flush()
         with suppress(asyncio.CancelledError):
             await running
 
