@@ -231,7 +231,8 @@ def _catch_up(run: Plant, course: Course) -> float:
     under_way = course.devices * max(1.5 / course.scan, 2)
 
     def level() -> bool:
-        return sum(last - first + 1 for _, first, last, *_ in run.subscriber.ask("report")["missing"]) <= under_way
+        missing = run.subscriber.ask("report")["missing"]
+        return bool(sum(last - first + 1 for _, first, last, *_ in missing) <= under_way)
 
     return round(_wait(level, 60.0 + 2 * course.outage, pause=0.3), 1)
 
@@ -278,7 +279,12 @@ def _judge_kill(outcome: Outcome, report: dict[str, Any], killed: int, committed
     outcome.check("the numbering goes on in the same epoch", len(report["epochs"]) == 1, report["epochs"])
     polls = sum(last - first + 1 for _, first, last, _, _ in runs)
     window = max([killed - run[3] for run in runs], default=0) / 1e6
-    outcome.figures |= {"uncommitted_polls": polls, "uncommitted_window_ms": round(window, 1)}
+    outcome.figures |= {
+        "lost_points": 0 if not known else outcome.figures["lost_points"],
+        "uncommitted_points": report["lost"],
+        "uncommitted_polls": polls,
+        "uncommitted_window_ms": round(window, 1),
+    }
 
 
 def _intervals(run: Plant, device: int, since: int, until: int) -> np.ndarray[Any, np.dtype[np.float64]]:
