@@ -169,7 +169,7 @@ def test_a_babbling_line_is_given_up(piece):
     data = b"\x55" * (NOISE_LIMIT + 1)
     pieces = [data[at : at + piece] for at in range(0, len(data), piece)]
     with pytest.raises(ProtocolFault, match="no answers"):
-        any([exchange.feed(part) for part in pieces])
+        any(exchange.feed(part) for part in pieces)
     assert len(exchange.noise) <= 128
 
 
