@@ -106,7 +106,8 @@ class Pattern:
     def _changes(self, block: Ints, count: Ints) -> Ints:
         """How many registers of a block changed, in all, until its ``count``-th read."""
         numerator, denominator = self._rate
-        return (count * numerator + block % denominator) // denominator
+        changes: Ints = (count * numerator + block % denominator) // denominator
+        return changes
 
     def markers(self, block: Ints, count: Ints) -> Ints:
         """Full marker (more than its 16 bits on the wire) of blocks at counts."""
@@ -119,7 +120,7 @@ class Pattern:
         if not self.change:
             return np.ones(len(block), np.int64)
         latest = self.markers(block, served)
-        full = latest - ((latest - marker) & 0xFFFF)
+        full: Ints = latest - ((latest - marker) & 0xFFFF)
         if self.change == 1 or self._rate[0] >= self._rate[1]:
             return full
         numerator, denominator = self._rate  # the first count, from 1, that has this many changes
@@ -127,6 +128,7 @@ class Pattern:
 
     def values(self, block: Ints, count: Ints) -> Words:
         """Registers of blocks at counts: shape (len(block), width)."""
+        rows: Words
         if self.change == 1:
             rows = self.table[(block + count * self.stride) & (ROWS - 1)]
         else:

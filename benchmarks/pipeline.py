@@ -23,10 +23,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks.floor import Floor
 from benchmarks.pattern import Pattern, parse_change
 from benchmarks.processes import ROOT, Child, Plant, Setting, Unfit, plant, run_folder
-from gateway.config.fields import parse_duration
+from gateway.config.fields import format_duration, parse_duration
 
+_DRAIN = 30.0
 _SLICE = 5.0
 """A window is looked at in slices of about this many seconds, to show the spread."""
 
@@ -61,9 +63,11 @@ class Sample:
         )
 
 
-def measure(setting: Setting, folder: Path, seconds: float, warm_up: float, drain: float = 30.0) -> dict[str, Any]:
-    """Run one workload; the result as it is printed."""
+def measure(setting: Setting, folder: Path, seconds: float, warm_up: float, *, floor: bool = False) -> dict[str, Any]:
+    """Run one workload; the result as it is printed. ``floor``: the C program of floor.c in the gateway's place."""
     with plant(setting, folder) as run:
+        if floor:
+            run.gateway = Floor(run)
         run.gateway.start()
         started = run.wait_for_data()
         time.sleep(warm_up)
@@ -74,7 +78,7 @@ def measure(setting: Setting, folder: Path, seconds: float, warm_up: float, drai
             samples.append(Sample.take(run))
         ages = run.subscriber.ask("report")["ages"]
         memory, peak = run.gateway.memory_mb()
-        stopped = run.gateway.stop(drain)
+        stopped = run.gateway.stop(_DRAIN)
         code = run.gateway.process.returncode if run.gateway.process else None
         reports = []
         for subscriber in run.subscribers:
@@ -195,33 +199,36 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--warm-up", type=float, default=3.0, help="seconds between the first data and the window")
     parser.add_argument("--units-per-port", type=int, default=1, help="devices that share a connection, by unit id")
     parser.add_argument("--lanes", type=int, default=1, help="platforms, each with its own verifying subscriber")
+    parser.add_argument("--pipeline", type=int, default=8, help="requests on the wire per connection (default 8)")
     parser.add_argument("--linger", default=None, help="the bus's linger, if not its default")
+    parser.add_argument("--floor", action="store_true", help="a plain C loop in the gateway's place, for comparison")
     parser.add_argument("--json", action="store_true", help="only the JSON line")
     parser.add_argument("--keep", action="store_true", help="keep configuration, journal and logs of the run")
     options = parser.parse_args(arguments)
     workload = {
         name: getattr(options, name.replace("-", "_"))
-        for name in ("devices", "registers", "change", "rate", "seconds", "units-per-port", "lanes")
+        for name in ("devices", "registers", "change", "rate", "seconds", "units-per-port", "pipeline", "lanes")
     }
     try:
-        if options.rate != "max":
-            parse_duration(options.rate)
+        scan = "0s" if options.rate == "max" else format_duration(parse_duration(options.rate))
         pattern = Pattern(options.devices, options.registers, parse_change(options.change))
     except ValueError as error:
-        parser.error(str(error))
+        parser.error(f"expected {error}" if "expected" not in str(error) else str(error))
     setting = Setting(
         pattern,
-        scan="0s" if options.rate == "max" else options.rate,
+        scan=scan,
         units_per_port=options.units_per_port,
         lanes=options.lanes,
+        connection={"pipeline": options.pipeline},
         bus={"linger": options.linger} if options.linger else {},
     )
     try:
         with run_folder(options.keep) as folder:
-            result = measure(setting, folder, options.seconds, options.warm_up)
+            result = measure(setting, folder, options.seconds, options.warm_up, floor=options.floor)
     except Unfit as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    workload |= {"measured": "floor" if options.floor else "gateway"}
     result |= {"workload": workload, **circumstances()}
     if not options.json:
         table(workload, result)

@@ -1,6 +1,9 @@
 """What every test can rely on: the language is English, no option of the machine's user leaks in."""
 
+import os
 import socket
+import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,6 +14,40 @@ import pytest
 def _plain_environment(monkeypatch):
     for name in ("LC_ALL", "LC_MESSAGES", "LANG", "XINGSHA_DEBUG", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def bare_environment():
+    """What a child process gets to see: nothing of the machine's user; where modules lie, and how coverage counts."""
+    kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("COVERAGE")}
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "COLUMNS": "120"}
+
+
+@pytest.fixture(scope="session")
+def xingsha(bare_environment):
+    """A function that runs the command with arguments in a process of its own, to its end."""
+
+    def run(*arguments, code="from gateway.cli import main; main()", **options):
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        return subprocess.run(command, env=bare_environment, text=True, timeout=60, check=False, **options)
+
+    return run
+
+
+@pytest.fixture
+def spawn(bare_environment):
+    """A function that starts Python with arguments, as a process of its own that never outlives the test."""
+    with ExitStack() as stack:
+
+        def start(*arguments):
+            command = [sys.executable, *map(str, arguments)]
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            process = stack.enter_context(subprocess.Popen(command, env=bare_environment, **pipes))
+            stack.callback(process.kill)
+            return process
+
+        yield start
 
 
 @pytest.fixture(scope="session")

@@ -83,7 +83,7 @@ class ModbusConnection(ConnectionConfig):
     host: Annotated[str, Field(max_length=253, pattern=r"^[^\s/]*$")] = ""
     """Name or IP address; for the listening transports the local address, by default 127.0.0.1."""
     port: Port = 502
-    """TCP port."""
+    """TCP port; the standard has 502, and 802 for TLS."""
     source: Annotated[str, Field(max_length=45, pattern=r"^[0-9A-Fa-f:.]*$")] = ""
     """Local IP address to connect from, on a box with several networks."""
     tls: Tls | None = None

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tty
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from time import monotonic
@@ -21,7 +22,7 @@ from typing import Final, Self, cast
 import serial
 
 from adapters.modbus.codec import crc16, rtu_frame, tcp_frame
-from adapters.modbus.config import ModbusDevice
+from adapters.modbus.config import ModbusConnection, ModbusDevice, Transport
 from adapters.modbus.simulated import Counters, Faults, Unit
 
 __all__ = ["Counters", "Faults", "Simulator", "Unit"]
@@ -61,6 +62,21 @@ class Simulator:
         self._dialling: asyncio.Task[None] | None = None
         self._descriptors: list[int] = []
         self._serial: serial.Serial | None = None
+
+    @classmethod
+    def of(cls, connection: ModbusConnection) -> Self:
+        """Make the simulator that serves where a gateway with this connection looks for its devices, or dials in."""
+        transport = connection.transport
+        return cls(
+            transport="tcp" if not transport.rtu else "rtu" if transport is Transport.RTU else "rtu_over_tcp",
+            host=connection.host or "127.0.0.1",
+            port=connection.serial_port or connection.port,
+            dial=transport.listens,
+        )
+
+    def device(self, config: ModbusDevice) -> Unit:
+        """Return the unit that a device's configuration addresses."""
+        return self.unit(config.unit, config)
 
     def unit(self, number: int, device: ModbusDevice | None = None) -> Unit:
         """Return unit ``number``, made on first use; ``device``: its base and byte order, for `Unit.set`."""
@@ -164,7 +180,8 @@ class Line(asyncio.Protocol):
         self._rest = b""
         self._transport: asyncio.WriteTransport | None = None
         self._pending = 0
-        self._busy_until = 0.0
+        self._queue: deque[tuple[float, bytes, int]] = deque()
+        self._pump: asyncio.TimerHandle | None = None
         self._sent_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -178,6 +195,9 @@ class Line(asyncio.Protocol):
         """Leave."""
         self._simulator._lines.discard(self)  # noqa: SLF001
         self._counters.connections -= 1
+        self._queue.clear()
+        if self._pump is not None:
+            self._pump.cancel()
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -211,7 +231,7 @@ class Line(asyncio.Protocol):
                 self._pending -= 1
             else:
                 answer = unit.answer(pdu)
-                if unit.faults is None and self._busy_until <= now:
+                if unit.faults is None and not self._queue:
                     answers.append(self._frame(transaction, number, answer))
                     self._pending -= 1
                 else:
@@ -244,16 +264,22 @@ class Line(asyncio.Protocol):
         if faults.late:
             self._loop.call_later(faults.late, self._write, frame, 1)
             return
-        start = max(self._busy_until, now) + faults.delay
-        if not faults.dribble:
-            self._busy_until = start
-            self._loop.call_later(start - now, self._write, frame, 1)
-            return
-        for place in range(len(frame)):
-            last = place == len(frame) - 1
-            self._loop.call_later(start - now, self._write, frame[place : place + 1], int(last))
-            start += faults.dribble
-        self._busy_until = start
+        due = max(self._queue[-1][0] if self._queue else now, now) + faults.delay
+        pieces = [frame[place : place + 1] for place in range(len(frame))] if faults.dribble else [frame]
+        for place, piece in enumerate(pieces):
+            self._queue.append((due, piece, int(place == len(pieces) - 1)))
+            due += faults.dribble
+        self._send_due()
+
+    def _send_due(self) -> None:
+        """Send in order what is due, and come back for the rest."""
+        now = monotonic()
+        while self._queue and self._queue[0][0] <= now:
+            _, data, answers = self._queue.popleft()
+            self._write(data, answers)
+        if self._pump is not None:
+            self._pump.cancel()
+        self._pump = self._loop.call_later(self._queue[0][0] - now, self._send_due) if self._queue else None
 
     def _write(self, data: bytes, answers: int) -> None:
         self._pending -= answers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Final
 
@@ -72,7 +73,7 @@ def _number(tag: ModbusTag, value: Value) -> bytes:
     if isinstance(value, str | bytes):
         raise ValueError(f"{tag.name} is a number, {value!r} is not")  # noqa: TRY004, one kind of error for all
     real = tag.type in (DataType.FLOAT32, DataType.FLOAT64)
-    if not real and value != int(value):
+    if not real and (not math.isfinite(value) or value != int(value)):
         raise ValueError(f"{tag.name} holds whole numbers, {value} is none")
     try:
         if tag.encoding == "bcd":

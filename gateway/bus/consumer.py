@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
-from gateway.bus.cursor import FAR, Position
+from gateway.bus.cursor import FAR, Position, Range
 from gateway.bus.recent import Recent
 from gateway.bus.store import Row
 from gateway.config.root import Order
@@ -109,14 +109,14 @@ class Scan:
             if place <= last and place < self._consumer.host.recent.first:
                 self._read_on(place, last)
 
-    def arrived(self, first: int, last: int, found: Sequence[Row | int]) -> None:
-        """Take rows read: all there are from ``first`` to ``last``. A place alone is a damaged row: passed over."""
+    def arrived(self, places: Range, found: Sequence[Row | int]) -> None:
+        """Take what a read of ``places`` brought. A place alone is a damaged row: it is passed over."""
         self.reading = False
-        if not self._ahead:
-            self._ahead_to = first - 1
-        rows = [row for row in found if isinstance(row, Row) and row.place not in self.gone]
-        self._ahead.extend(rows)
-        self._ahead_to = last
+        rows = [row for row in found if isinstance(row, Row)]
+        cut_short = len(found) >= READ_ROWS or sum(row.batch.size for row in rows) >= READ_BYTES
+        tail = found[-1] if cut_short else places[1]
+        self._ahead_to = tail.place if isinstance(tail, Row) else tail
+        self._ahead.extend(row for row in rows if row.place not in self.gone)
         self.gone.clear()
 
     def removed(self, places: Collection[int]) -> None:

@@ -10,7 +10,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,18 +19,23 @@ import msgspec
 
 from gateway.bus import layout
 from gateway.bus.cursor import Position, Range
+from gateway.bus.lock import FileLock
 from gateway.bus.reserve import Reserve
-from gateway.bus.store import Change, Extent, Row, State, StoreDamaged, StoreFull, StoreStuck, checksum
-from gateway.model.batch import Batch, Gap
-from gateway.model.schema import SchemaId
+from gateway.bus.rows import put_state, row_from, row_values, runs
+from gateway.bus.salvage import remake
+from gateway.bus.store import Change, Extent, Row, State, StoreDamaged, StoreFull, StoreStuck
+from gateway.config.root import BusConfig
+from gateway.model.batch import Gap
+from gateway.model.schema import SchemaId, schema_id
 
-ID_BYTES: Final = 8
 COUNT_SECONDS: Final = 2.0
 VACUUM_PAGES: Final = 512
 VACUUM_FROM: Final = 2048
 """Free pages inside the file from which on it is made smaller; fewer are soon used again."""
 NO_SPACE: Final = 1_000_000
-"""An I/O error with less than this free on the disk is taken for a full disk: not every path in SQLite tells them apart."""
+"""An I/O error with less than this free is taken for a full disk: not every path in SQLite tells them apart."""
+RESERVE_MOST: Final = 4 * 1024 * 1024
+RESERVE_LEAST: Final = 256 * 1024
 _DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 """SQLITE_ERROR among them: our statements are fixed, so a table that is missing or has other columns is damage."""
 
@@ -39,18 +45,44 @@ class JournalStore:
 
     kind = "journal"
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, state: State, reserve: Reserve) -> None:
+    def __init__(self, path: Path, config: BusConfig, clock: Callable[[], int], lock: FileLock) -> None:
         self.path = path
-        self.state = state
+        self.state = State("", 0)
         self.loss: list[Gap] = []
-        self.connection = connection
-        self.reserve = reserve
+        self._synchronous = config.synchronous
+        self._clock = clock
+        self._lock = lock
+        self._reserve = Reserve(path, min(RESERVE_MOST, max(RESERVE_LEAST, config.limit // 16)))
+        self._connection: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._reading = threading.Lock()
+        self._broken = False
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The writer's connection."""
+        if self._connection is None:
+            raise StoreStuck("the journal is not open")
+        return self._connection
+
+    def connect(self) -> None:
+        """Open the file for writing. Raises sqlite3.Error, OSError."""
+        self._connection = layout.connect(self.path, synchronous=self._synchronous)
+
+    def begin(self, state: State) -> None:
+        """Go on from ``state``, which from now on says that the gateway runs. A disk that is full is no obstacle."""
+        self.state = state
+        self.state.stopped = 0
+        with suppress(StoreStuck):
+            try:
+                self.apply(Change(self.state))
+            except StoreFull:
+                self.relieve()
+                self.apply(Change(self.state))
 
     def positions(self) -> dict[str, Position]:
         """Positions of all consumers known."""
-        found = self.connection.execute("SELECT name, value FROM state WHERE name >= ?", (layout.CONSUMER,))
+        found = self.connection.execute("SELECT name, value FROM state ORDER BY name").fetchall()
         return {
             name.removeprefix(layout.CONSUMER): Position.decode(value)
             for name, value in found
@@ -58,13 +90,20 @@ class JournalStore:
         }
 
     def schemas(self) -> dict[SchemaId, bytes]:
-        """Encoded schemas by id. Those that no batch can refer to any more are dropped: nothing is held."""
-        if not self.state.batches:
-            self.connection.execute("DELETE FROM schema")
-        return dict(self.connection.execute("SELECT id, body FROM schema"))
+        """Encoded schemas by id. Those that are damaged are dropped, and all when no batch can refer to them."""
+        with suppress(sqlite3.OperationalError):  # a full disk
+            if not self.state.batches:
+                self.connection.execute("DELETE FROM schema")
+            found = dict(self.connection.execute("SELECT id, body FROM schema"))
+            for identity in [each for each, body in found.items() if schema_id(body) != each]:
+                self.connection.execute("DELETE FROM schema WHERE id = ?", (identity,))
+                del found[identity]
+        return found
 
     def apply(self, change: Change) -> None:
         """One transaction."""
+        if self._broken:
+            self.rebuild()
         execute = self.connection.execute
         try:
             execute("BEGIN IMMEDIATE")
@@ -100,6 +139,15 @@ class JournalStore:
         except sqlite3.Error as error:
             raise self._translate(error) from error
         return [Extent(*(value if type(value) is int else 0 for value in values)) for values in found]
+
+    def median(self) -> int:
+        """Place of the row in the middle: SQLite walks half of the rows."""
+        query = "SELECT place FROM batch ORDER BY place LIMIT 1 OFFSET ?"
+        try:
+            found = self.connection.execute(query, (self.state.batches // 2,)).fetchone()
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+        return int(found[0]) if found else 0
 
     def read(self, first: int, last: int, count: int, size: int) -> list[Row | int]:
         """Rows, each checked, through a connection of its own: never waits for the writer."""
@@ -161,7 +209,7 @@ class JournalStore:
 
     def relieve(self) -> None:
         """Give up the reserve, and move what the write-ahead log holds into the file, so that it can be begun anew."""
-        self.reserve.give()
+        self._reserve.give()
         try:
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error as error:
@@ -170,7 +218,7 @@ class JournalStore:
 
     def tidy(self) -> None:
         """Make the file smaller when a good part of it is free, a piece at a time; keep the reserve."""
-        self.reserve.take()
+        self._reserve.take()
         free = self._pragma("freelist_count")
         if free > VACUUM_FROM and 4 * free > self._pragma("page_count"):
             try:
@@ -180,22 +228,50 @@ class JournalStore:
                     raise fault from error
 
     def close(self, stopped: int) -> None:
-        """Mark the stop, copy the write-ahead log into the file, close."""
+        """Mark the stop, copy the write-ahead log into the file, close. The next start tells when there is no mark."""
         try:
-            self.state.stopped = stopped
-            put_state(self.connection, layout.JOURNAL, msgspec.json.encode(self.state).decode())
-        except sqlite3.Error:
-            pass  # then it was no orderly stop, and the next start says so
+            if stopped and not self._broken:
+                self.state.stopped = stopped
+                with suppress(sqlite3.Error):
+                    put_state(self.connection, layout.JOURNAL, msgspec.json.encode(self.state).decode())
         finally:
-            self.close_connections()
+            self.abandon()
 
-    def close_connections(self) -> None:
-        """Close both."""
+    def abandon(self) -> None:
+        """Close without a mark, and let go of the lock."""
+        self._close_connections()
+        self._lock.release()
+
+    def _close_connections(self) -> None:
+        for each in (self._reader, self._connection):
+            if each is not None:
+                each.close()
+        self._reader = self._connection = None
+
+    def rebuild(self) -> None:
+        """Put a new file in the place of this one, with all that can still be read. Raises StoreStuck."""
+        self._broken = True
         with self._reading:
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
-        self.connection.close()
+            try:
+                self.loss += remake(self.path, self.state.gateway, self._clock())
+                self._close_connections()
+                self.connect()
+                self.state = self.stored_state()
+            except (sqlite3.Error, OSError) as error:
+                raise StoreStuck(f"a damaged journal cannot be replaced: {error}") from error
+        self._broken = False
+
+    def stored_state(self) -> State:
+        """State as it stands in the file. Raises StoreDamaged."""
+        try:
+            rows = self.connection.execute("SELECT name, value, crc FROM state").fetchall()
+            found = [value for name, value, crc in rows if layout.state_crc(name, value) == crc]
+            states = {name: value for name, value, _ in rows}
+            if len(found) == len(rows) and layout.JOURNAL in states:
+                return msgspec.json.decode(states[layout.JOURNAL], type=State)
+        except (sqlite3.DatabaseError, AttributeError, msgspec.DecodeError) as error:
+            raise StoreDamaged(str(error)) from error
+        raise StoreDamaged("a checksum in its state does not fit")
 
     def _translate(self, error: sqlite3.Error) -> StoreDamaged | StoreStuck:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
@@ -204,64 +280,3 @@ class JournalStore:
         if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and (self.disk_free() or 0) < NO_SPACE):
             return StoreFull(str(error))
         return StoreStuck(str(error))
-
-    def rebuild(self) -> None:
-        """Begin anew with what can still be read."""
-        raise NotImplementedError
-
-
-def put_state(connection: sqlite3.Connection, name: str, value: str | None) -> None:
-    """Write one row of ``state``; None removes it. Raises sqlite3.Error."""
-    if value is None:
-        connection.execute("DELETE FROM state WHERE name = ?", (name,))
-    else:
-        connection.execute(layout.PUT_STATE, (name, value, layout.state_crc(name, value)))
-
-
-def row_values(row: Row) -> tuple[object, ...]:
-    """A row as `layout.INSERT` takes it."""
-    place, batch, closed, gaps = row
-    return (
-        place,
-        batch.epoch,
-        batch.seq,
-        closed,
-        batch.first_time,
-        batch.last_time,
-        batch.frames,
-        batch.points,
-        gaps,
-        checksum(place, batch, closed, gaps),
-        b"".join(batch.schemas),
-        batch.body,
-        len(batch.body),
-    )
-
-
-def row_from(values: Sequence[object]) -> Row | int:
-    """A row as `layout.READ` gives it, or its place when the checksum does not fit."""
-    place, epoch, seq, closed, first, last, frames, points, gaps, crc, schemas, body = values
-    assert isinstance(place, int)
-    try:
-        batch = msgspec.convert(
-            {
-                "epoch": epoch,
-                "seq": seq,
-                "body": body,
-                "frames": frames,
-                "points": points,
-                "first_time": first,
-                "last_time": last,
-                "schemas": [schemas[at : at + ID_BYTES] for at in range(0, len(schemas), ID_BYTES)],  # type: ignore[arg-type,index]
-            },
-            Batch,
-        )
-        row = Row(place, batch, int(closed), int(gaps))  # type: ignore[call-overload]
-        return row if checksum(*row) == crc else place
-    except (TypeError, ValueError, msgspec.ValidationError):
-        return place
-
-
-def runs(places: Iterable[int]) -> list[Range]:
-    """Places as ranges."""
-    return Position((place, place) for place in places).ranges

@@ -8,6 +8,7 @@ content), which is what lets a broken file be read page by page.
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import zlib
 from pathlib import Path
@@ -37,6 +38,8 @@ TABLES: Final = (
 
 ROW: Final = "place, epoch, seq, closed, first_time, last_time, frames, points, gaps, crc, schemas, body"
 INSERT: Final = f"INSERT INTO batch ({ROW}, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - ours
+COLUMNS: Final = 13
+"""Of a row of ``batch``."""
 READ: Final = f"SELECT {ROW} FROM batch WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?"  # noqa: S608 - ours
 EXTENTS: Final = (
     "SELECT place, closed, first_time, last_time, points, gaps, size FROM batch "
@@ -61,18 +64,20 @@ def state_crc(name: str, value: str) -> int:
 
 
 def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
-    """Open for writing, making the file where there is none. Raises sqlite3.Error."""
+    """Open for writing, making the file where there is none. Raises sqlite3.Error, OSError."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
     try:
         connection.execute(f"PRAGMA page_size = {PAGE}")
         connection.execute("PRAGMA auto_vacuum = incremental")
-        connection.execute("PRAGMA journal_mode = wal")
+        (mode,) = connection.execute("PRAGMA journal_mode = wal").fetchone()
+        if mode != "wal":
+            raise OSError(errno.ENOTSUP, "this file system has no shared memory for files; take one of a local disk")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA secure_delete = off")
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_BYTES // PAGE}")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         connection.execute("PRAGMA cell_size_check = on")
-    except sqlite3.Error:
+    except BaseException:
         connection.close()
         raise
     return connection

@@ -181,12 +181,13 @@ class Ledger:
     def _commit(self, outcome: Outcome, packed: list[Packed], acknowledged: list[Extent], need: int = 0) -> None:
         """One transaction. Raises StoreStuck, and then nothing was done."""
         state = msgspec.structs.replace(self.store.state, stopped=0)
-        incoming = sum(len(each.body) for each in packed)
-        excess = state.bytes + incoming - sum(each.size for each in acknowledged) - self._allowed
-        dropped = self._given_up(max(need, excess), acknowledged)
-        if excess - sum(each.size for each in dropped) > OVERSHOOT * self._config.batch_bytes and self._stops:
-            packed = []
-            outcome.full, outcome.message = True, "the limit is reached and readers are to wait"
+        room = self._allowed - state.bytes + sum(each.size for each in acknowledged)
+        if self._config.when_full is WhenFull.STOP_READING:
+            fitting = self._fitting(packed, room)
+            if len(fitting) < len(packed):
+                outcome.full, outcome.message = True, "the limit is reached and readers are to wait"
+            packed = fitting
+        dropped = self._given_up(max(need, sum(len(each.body) for each in packed) - room), acknowledged)
         aside = [each for place in sorted(self.aside) for each in self.store.extents(place, place, 1)]
         gaps = [*self._gaps, *self._declared(dropped, aside)]
         rows = [number(state, pack(Sealed(gaps=gaps, closed=self._clock())))] if gaps else []
@@ -206,9 +207,14 @@ class Ledger:
         if gone or not self._oldest_time:
             self._find_oldest()
 
-    @property
-    def _stops(self) -> bool:
-        return self._config.when_full is WhenFull.STOP_READING
+    def _fitting(self, packed: list[Packed], room: int) -> list[Packed]:
+        """As many as there is room for, with what was already read when readers were stopped."""
+        room += OVERSHOOT * self._config.batch_bytes
+        for count, each in enumerate(packed):
+            room -= len(each.body)
+            if room < 0 and (count or self.store.state.batches):
+                return packed[:count]
+        return packed
 
     def _find_oldest(self) -> None:
         """Note where the oldest row is: a lower bound, written with the next commit."""
@@ -219,23 +225,19 @@ class Ledger:
 
     def _given_up(self, need: int, acknowledged: list[Extent]) -> list[Extent]:
         """What has to go by the limit and by age, although somebody has not had it."""
-        free_anyway = set(places_in(acknowledged))
-        newest = self.store.state.place
-
-        def extents(first: int, last: int, count: int) -> list[Extent]:
-            found = self.store.extents(first, last, count + len(free_anyway))
-            return [each for each in found if each.place not in free_anyway][:count]
-
-        dropped = []
-        if need > 0:
-            dropped = self._policy(extents, need + self._allowed // SLACK, newest)
+        held = _Less(self.store, set(places_in(acknowledged)))
+        dropped: list[Extent] = []
+        need += self._allowed // SLACK if need > 0 else 0
+        while need > 0 and len(dropped) < CHUNK and (more := self._policy(held, need)):
+            dropped += more
+            held.gone.update(places_in(more))
+            need -= sum(each.size for each in more)
         if (now := self._clock()) >= self._age_due:
             retain = int(self._config.retain * SECOND)
-            known = set(places_in(dropped))
-            old = too_old(extents, now - retain, newest)
+            old = too_old(held, now - retain)
             if len(old) < CHUNK:
                 self._age_due = now + min(max(retain // SLACK, SECOND), AGE_SECONDS * SECOND)
-            dropped += [each for each in old if each.place not in known]
+            dropped += old
         return dropped
 
     def _declared(self, dropped: list[Extent], aside: list[Extent]) -> list[Gap]:
@@ -259,6 +261,21 @@ class Ledger:
             return [gap for row in found if isinstance(row, Row) for gap in decode_body(row.batch.body).gaps]
         except ValueError:
             return []
+
+
+@dataclass(slots=True)
+class _Less:
+    """What a store holds, less what goes anyway."""
+
+    store: Store
+    gone: set[int]
+
+    def extents(self, first: int, last: int, count: int) -> list[Extent]:
+        found = self.store.extents(first, last, count + len(self.gone))
+        return [each for each in found if each.place not in self.gone][:count]
+
+    def median(self) -> int:
+        return self.store.median()
 
 
 def number(state: State, packed: Packed) -> Row:

@@ -135,6 +135,10 @@ class LocalBus:
         while self._pending > PENDING_MOST * self._config.batch_bytes and self._give_up():
             pass
 
+    @property
+    def _anything_open(self) -> bool:
+        return bool(self._open.frames or self._open.gaps or self._lost is not None)
+
     def _give_up(self) -> bool:
         """Let go of the oldest batch that could not be written: the store is stuck, and memory is bounded."""
         batch = self._writer.give_up_oldest()
@@ -148,6 +152,8 @@ class LocalBus:
         if self._lost is not None:
             since, count = min(since, self._lost.since), count + self._lost.count
         self._lost = Gap("overflow", since, batch.closed, count=count, detail="could not be written")
+        if self._linger is None:
+            self._linger = self._loop.call_later(self._config.linger, self._seal)
         self._open.gaps = merge([*self._open.gaps, *batch.gaps])
         self._flushers = [(turn - (turn == batch.turn), waiter) for turn, waiter in self._flushers]
         return True
@@ -167,7 +173,7 @@ class LocalBus:
     async def flush(self) -> None:
         """See the protocol."""
         self.check()
-        if self._open.frames or self._open.gaps:
+        if self._anything_open:
             self._seal()
         if self._done < self._turn:
             waiter = self._loop.create_future()
@@ -229,15 +235,15 @@ class LocalBus:
 
     def read(self, consumer: LocalConsumer, scan: Scan, first: int, last: int) -> None:
         """Read rows from the store in the reader's thread."""
+        generation = self._generation
         reading = self._loop.run_in_executor(self._reader, self._store.read, first, last, READ_ROWS, READ_BYTES)
-        reading.add_done_callback(partial(self._was_read, consumer, scan, first, last, self._generation))
+        reading.add_done_callback(lambda done: self._was_read(consumer, scan, (first, last), generation, done))
 
     def _was_read(
         self,
         consumer: LocalConsumer,
         scan: Scan,
-        first: int,
-        last: int,
+        places: Range,
         generation: int,
         reading: asyncio.Future[list[Row | int]],
     ) -> None:
@@ -246,15 +252,11 @@ class LocalBus:
         match reading.exception():
             case None:
                 found = reading.result()
-                size = sum(row.batch.size for row in found if isinstance(row, Row))
-                if len(found) >= READ_ROWS or size >= READ_BYTES:
-                    tail = found[-1]
-                    last = tail.place if isinstance(tail, Row) else tail
                 for place in found:
                     if isinstance(place, int):
                         consumer.damaged(place)
                         self._writer.set_aside(place)
-                scan.arrived(first, last, found)
+                scan.arrived(places, found)
                 consumer.wake()
             case StoreDamaged():
                 scan.reading = False
@@ -380,7 +382,7 @@ class LocalBus:
 
     async def close(self) -> None:
         """Commit what is open, save positions, end the threads, close the store."""
-        if self._open.frames or self._open.gaps or self._lost is not None:
+        if self._anything_open:
             self._seal()
         self._closing = True
         self._save_positions()

@@ -47,6 +47,10 @@ class MemoryStore:
         """Rows without bodies, oldest first."""
         return [extent(row) for row in self._between(first, last, count)]
 
+    def median(self) -> int:
+        """Place of the row in the middle."""
+        return next(islice(self._rows, len(self._rows) // 2, None), 0)
+
     def read(self, first: int, last: int, count: int, size: int) -> list[Row | int]:
         """Rows, oldest first. None is ever damaged."""
         found: list[Row | int] = []

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from gateway.bus.cursor import FAR
 from gateway.bus.store import Extent
 from gateway.config.root import WhenFull
 from gateway.model.batch import Gap
@@ -23,48 +24,65 @@ MAX_CARRIED: Final = 1000
 """Gap records taken over from batches that are given up; beyond that they are merged by reason, device and group."""
 
 
-class Extents(Protocol):
-    """The one question that a policy asks of a store."""
+class Held(Protocol):
+    """What a policy may ask: the rows held, less those that go anyway."""
 
-    def __call__(self, first: int, last: int, count: int) -> list[Extent]:
+    def extents(self, first: int, last: int, count: int) -> list[Extent]:
         """Rows from place ``first`` to ``last``, oldest first, at most ``count``."""
 
+    def median(self) -> int:
+        """Place of the row with as many rows before it as behind it; 0 when there is none. Slow."""
 
-Policy = Callable[[Extents, int, int], list[Extent]]
-"""(extents, bytes to free, newest place) → what goes. May free less: then it is asked again."""
+
+Policy = Callable[[Held, int], list[Extent]]
+"""(what is held, bytes to free) → what goes. May free less: then it is asked again."""
 
 
-def drop_oldest(extents: Extents, need: int, newest: int) -> list[Extent]:
+def drop_oldest(held: Held, need: int) -> list[Extent]:
     """The oldest, as many as it takes."""
-    return _until(need, extents(0, newest, CHUNK))
+    chosen = []
+    for each in held.extents(0, FAR, CHUNK):
+        if need <= 0:
+            break
+        chosen.append(each)
+        need -= each.size
+    return chosen
 
 
-def keep_all(extents: Extents, need: int, newest: int) -> list[Extent]:  # noqa: ARG001 - a Policy
+def keep_all(held: Held, need: int) -> list[Extent]:  # noqa: ARG001 - a Policy
     """Nothing: readers wait instead."""
     return []
 
 
 class ThinOut:
-    """Every second batch of the older half, and again from the oldest when the middle is reached."""
+    """Every second batch of the older half, and again from the oldest when the middle is reached.
+
+    Batches that hold gap records alone are all taken on the way: their records are merged and written again.
+    """
 
     def __init__(self) -> None:
-        self._at = 0
+        self._at = self._middle = 0
+        self._spare = True
 
-    def __call__(self, extents: Extents, need: int, newest: int) -> list[Extent]:
+    def __call__(self, held: Held, need: int) -> list[Extent]:
         """See `Policy`."""
-        oldest = extents(0, newest, 1)
-        if not oldest:
-            return []
-        middle = (oldest[0].place + newest) // 2
-        if not oldest[0].place <= self._at < middle:
-            self._at = oldest[0].place
-        older = extents(self._at, middle, 2 * CHUNK)
-        chosen = _until(need, older[1::2])
-        if not chosen:  # the older half is a single batch: nothing left to thin
-            self._at = 0
-            return _until(need, oldest)
-        self._at = chosen[-1].place + 1
-        return chosen
+        older = held.extents(self._at, self._middle, 2 * CHUNK) if self._at < self._middle else []
+        if not older:
+            self._at, self._middle, self._spare = 0, held.median(), True
+            older = held.extents(0, self._middle, 2 * CHUNK)
+        chosen = []
+        for each in older:
+            if need <= 0:
+                break
+            self._at = each.place + 1
+            if each.points:
+                self._spare = not self._spare
+                if not self._spare:
+                    continue
+                need -= each.size
+            chosen.append(each)
+        # Too little is held to be thinned.
+        return chosen or (drop_oldest(held, 1) if len(older) <= 1 else [])
 
 
 def policy_for(when_full: WhenFull) -> Policy:
@@ -77,24 +95,14 @@ def policy_for(when_full: WhenFull) -> Policy:
     return table[when_full]()
 
 
-def too_old(extents: Extents, before: int, newest: int) -> list[Extent]:
+def too_old(held: Held, before: int) -> list[Extent]:
     """Batches closed before ``before`` (ns), from the oldest on."""
     chosen = []
-    for each in extents(0, newest, CHUNK):
+    for each in held.extents(0, FAR, CHUNK):
         if not each.closed < before:
             break
         if each.closed >= CLOCK_SET:
             chosen.append(each)
-    return chosen
-
-
-def _until(need: int, candidates: Iterable[Extent]) -> list[Extent]:
-    chosen = []
-    for each in candidates:
-        if need <= 0:
-            break
-        chosen.append(each)
-        need -= each.size
     return chosen
 
 

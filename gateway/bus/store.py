@@ -61,6 +61,8 @@ class State(msgspec.Struct, omit_defaults=True):
 
     gateway: str
     epoch: int
+    format: int = 1
+    """Grows when an older program could not read the journal any more."""
     base: int = 0
     place: int = 0
     """Place of the newest batch ever committed."""
@@ -113,6 +115,9 @@ class Store(Protocol):
 
     def extents(self, first: int, last: int, count: int) -> list[Extent]:
         """Rows from place ``first`` to ``last``, oldest first, at most ``count``. Raises StoreDamaged."""
+
+    def median(self) -> int:
+        """Place of the row in the middle; 0 when none is held. Slow. Raises StoreDamaged."""
 
     def read(self, first: int, last: int, count: int, size: int) -> list[Row | int]:
         """Whole rows, likewise, and until they reach ``size`` bytes; a damaged row is its place alone.

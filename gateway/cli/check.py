@@ -106,7 +106,7 @@ def _cells(load: ConnectionLoad) -> list[str]:
         str(load.requests),
         str(load.wire_bytes),
         about + seconds,
-        f"{about}{load.load:.1%}",
+        "back to back" if load.back_to_back else f"{about}{load.load:.1%}",
         str(load.verdict),
     ]
 
@@ -121,6 +121,7 @@ def _record(file: Path, configuration: Configuration, outlook: Forecast) -> dict
         "seconds",
         "load",
         "line_load",
+        "back_to_back",
         "verdict",
         "advice",
     )

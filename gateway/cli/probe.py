@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
 import typer
+import yaml
 from pydantic import ValidationError
 from rich import box
 from rich.console import Console
@@ -129,12 +130,16 @@ def _told(problem: Mapping[str, Any]) -> str:
     return f"{where}: {words}" if where else words
 
 
-def _options(texts: Iterable[str]) -> dict[str, str]:
+def _options(texts: Iterable[str]) -> dict[str, Any]:
+    """Settings as a file would give them: ``base=1`` is a number, ``gap=20ms`` a text."""
     pairs = [text.partition("=") for text in texts]
     for key, separator, _ in pairs:
         if not key or not separator:
             raise ConfigFault(f"--option {key}: expected KEY=VALUE, such as transport=rtu")
-    return {key: value for key, _, value in pairs}
+    try:
+        return {key: yaml.safe_load(value) for key, _, value in pairs}
+    except yaml.YAMLError as error:
+        raise ConfigFault(f"--option: {error}") from error
 
 
 async def _probe(manifest: Manifest, connection: ConnectionConfig, device: DeviceConfig) -> Probed:

@@ -96,19 +96,22 @@ class Moving:
     device: str
     tag: TagConfig
     wave: Wave
+    given: bool
+    """Somebody said how; otherwise a value that does not fit, such as a text that is too long, is left out."""
     last: Value | None = None
 
     def move(self, into: SimulatedDevice, t: float) -> None:
-        """Set the value of time ``t``, if it is another. Raises ConfigFault for one that the tag cannot hold."""
+        """Set the value of time ``t``, if it is another. Raises ConfigFault for one that was given and does not fit."""
         value = fitting(self.tag, self.wave(t))
         if value != self.last:
             try:
                 into.set(self.tag, value)
             except (ValueError, OverflowError, TypeError) as error:
-                raise ConfigFault(
-                    f"{self.device}.{self.tag.name}: {value!r} does not fit a {self.tag.type}: {error}",
-                    code="value_invalid",
-                ) from error
+                if self.given:
+                    raise ConfigFault(
+                        f"{self.device}.{self.tag.name}: {value!r} does not fit a {self.tag.type}: {error}",
+                        code="value_invalid",
+                    ) from error
             self.last = value
 
 
@@ -127,7 +130,7 @@ def choose(configuration: Configuration, devices: Iterable[str], values: Iterabl
         waves[place] = parse_wave(tags[place][1].type, form)
     moving: dict[str, list[Moving]] = {name: [] for name in names}
     for place, (name, tag) in tags.items():
-        moving[name].append(Moving(name, tag, waves.get(place) or by_itself(place, tag)))
+        moving[name].append(Moving(name, tag, waves.get(place) or by_itself(place, tag), place in waves))
     return moving
 
 
@@ -168,9 +171,9 @@ def by_itself(place: str, tag: TagConfig) -> Wave:
     if tag.type is DataType.BOOL:
         return _square(0, 1, period)
     if tag.type is DataType.STRING:
-        return lambda _t: "simulated"
+        return lambda _t: "sim"
     if tag.type is DataType.BYTES:
-        return lambda _t: b"\x01\x02"
+        return lambda _t: b"\x01"
     lowest, highest = limits(tag)
     low, high = tag.range or tag.clamp or (0.0, 100.0)
     low, high = max(low, lowest), min(high, highest)

@@ -112,7 +112,7 @@ class Endpoint:
             return 0.0
         except Fault as fault:
             return self._link_down(fault)
-        except Exception as error:
+        except Exception as error:  # a bug in an adapter must not end its neighbours
             log.exception("adapter_bug", connection=self.name)
             return self._link_down(Fault(f"adapter failed: {error!r}", code="internal_error"))
         finally:
@@ -148,12 +148,13 @@ class Endpoint:
             async with asyncio.timeout(job.watchdog):
                 await session.read(job.plan, readings)
         except Fault as fault:
+            job.queued = False
             self._poll_failed(job, fault)
             return
         except TimeoutError:
             message = f"a poll of {job.device.status.name} did not come back within {job.watchdog:.0f} s"
             raise LinkLost(message, code="session_stalled") from None
-        except Exception as error:
+        except Exception as error:  # our bug, or the adapter's: this device alone pays for it
             log.exception("adapter_bug", device=job.device.status.name, connection=self.name)
             self._poll_crashed(job, error)
             raise _Reopen from None
@@ -229,7 +230,8 @@ class Endpoint:
                 job.missed.add("outage")
             frame = job.normaliser.lost(fault.quality, now)
             if frame is not None:
-                self._bus.publish(frame, 0)
+                self._bus.publish(frame, job.normaliser.size)
+                device.status.points += job.normaliser.size
 
     def _rest(self, device: PolledDevice, wait: float) -> None:
         device.rest(self._loop.call_later(wait, self._retest, device))

@@ -94,13 +94,18 @@ class ConnectionLoad:
 
     @property
     def load(self) -> float:
-        """Share of time that the connection is busy; above 1 it cannot keep up."""
-        return sum(group.seconds / group.scan for group in self.groups)
+        """Share of time that polls with a scan rate keep the connection busy; above 1 it cannot keep up."""
+        return sum(group.seconds / group.scan for group in self.groups if group.scan)
 
     @property
     def line_load(self) -> float:
         """The part of the load that is certain; 0 when the line's speed is not known."""
-        return sum(group.line_seconds / group.scan for group in self.groups)
+        return sum(group.line_seconds / group.scan for group in self.groups if group.scan)
+
+    @property
+    def back_to_back(self) -> bool:
+        """True when a poll without a scan rate takes all the time that the others leave."""
+        return not all(group.scan for group in self.groups)
 
     @property
     def verdict(self) -> Verdict:

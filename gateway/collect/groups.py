@@ -15,7 +15,7 @@ from gateway.config.root import Device
 
 @dataclass(frozen=True, slots=True)
 class PollGroup:
-    """What is read from one device in one go, every ``scan`` seconds."""
+    """What is read from one device in one go, every ``scan`` seconds; 0: back to back."""
 
     device: Device
     scan: float

@@ -131,12 +131,14 @@ class Findings:
         settle: bool = False,
     ) -> None:
         """Note an error; the same one twice is one. ``settle``: nothing more is to be said of this place."""
-        where = (place.source.name, place.path)
-        if where in self._settled:
-            return
+        self.note(Finding(place, expected, got, suggestion, code, on_key))
         if settle:
-            self._settled.add(where)
-        self.found[Finding(place, expected, got, suggestion, code, on_key)] = None
+            self._settled.add((place.source.name, place.path))
+
+    def note(self, finding: Finding) -> None:
+        """Note a finding, unless its place is settled."""
+        if (finding.place.source.name, finding.place.path) not in self._settled:
+            self.found[finding] = None
 
     def keep_secret(self, value: str) -> None:
         """Blot out ``value`` should it turn up in a message, whoever wrote that message."""

@@ -45,7 +45,7 @@ def format_duration(seconds: float) -> str:
 def format_size(size: int) -> str:
     """Shortest text that `parse_size` reads back as the same number of bytes."""
     texts = [f"{size // power}{unit}" for unit, power in _UNITS.items() if size >= power and size % power == 0]
-    return min((str(size), *texts), key=len)
+    return min((*texts, str(size)), key=len)
 
 
 def _written(what: str, example: str, *ways: dict[str, Any]) -> GetPydanticSchema:

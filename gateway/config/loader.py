@@ -244,7 +244,7 @@ class _Loader:
 
     def _intervals_can_be_kept(self, tags: Sequence[TagConfig], config: DeviceConfig, place: Place) -> None:
         for position, tag in enumerate(tags):
-            scan = tag.scan or config.scan
+            scan = config.scan if tag.scan is None else tag.scan
             if 0 < tag.max_interval < scan:
                 expected = f"at least the scan rate, here {format_duration(scan)}"
                 got = format_duration(tag.max_interval)

@@ -122,21 +122,32 @@ class Profile:
         return tags
 
     def _check_defaults(self) -> None:
-        """Check the device keys now, so that a misspelt one is told although no device uses the profile."""
-        for key in NOT_SHARED[:4]:
+        """Check the device keys now: a device may never come that would bring errors to light."""
+        for key in _NEVER_SHARED:
             if key in self._raw_defaults:
                 expected = "a key that all devices of a model can share"
                 self._findings.add(self.place / key, expected, show(key), code="key_unknown", on_key=True)
                 del self._raw_defaults[key]
-        known = [name for name in self._models.device.model_fields if name not in NOT_SHARED] + [*_OWN, "tags"]
-        for key in self._raw_defaults:
-            if key not in known:
-                near = nearest(key, known)
-                self._findings.add(
-                    self.place / key, "a known key", show(key), suggestion=near, code="key_unknown", on_key=True
-                )
+        known = {name for name, value in self._params.items() if value is not None}
+        ready = {key: raw for key, raw in self._raw_defaults.items() if known.issuperset(parameters(raw))}
+        found = Findings()
+        validate(
+            self._models.device,
+            self._substitution.fill(ready, self.place, self._params),
+            self.place,
+            found,
+            also=(*_OWN, "tags"),
+            never=_NEVER_SHARED,
+            where=lambda path: self.blame(path, {}, self.place),
+        )
+        for finding in found.found:
+            if finding.code == "key_unknown":
+                self._raw_defaults.pop(str(finding.place.path[len(self.place.path)]), None)
+            if finding.code != "key_missing":  # what is missing here, the device may give
+                self._findings.note(finding)
 
 
+_NEVER_SHARED: Final = ("connection", "profile", "enabled")
 _OWN: Final = tuple(ProfileConfig.model_fields)
 
 

@@ -58,17 +58,18 @@ def validate(
     findings: Findings,
     *,
     also: Iterable[str] = (),
+    never: Iterable[str] = (),
     where: Callable[[Path], Place] | None = None,
 ) -> Any:
     """Return ``raw`` as ``kind`` (a model, a list of models, a field type), or None after noting all its errors.
 
-    ``also``: keys that are valid in the outermost mapping and have been dealt with elsewhere. ``where``: the place of
-    a path below ``raw``, if it is not simply below ``place``.
+    ``also``: further keys that are valid in the outermost mapping, and dealt with elsewhere; ``never``: keys of it that
+    are not to be suggested. ``where``: the place of a path below ``raw``, if it is not simply below ``place``.
     """
     try:
         return _adapter(kind).validate_python(raw)
     except ValidationError as error:
-        _Report(kind, raw, where or place.at, findings).tell(error, tuple(also))
+        _Report(kind, raw, where or place.at, findings, tuple(also), tuple(never)).tell(error)
         return None
 
 
@@ -80,8 +81,10 @@ class _Report:
     raw: object
     where: Callable[[Path], Place]
     findings: Findings
+    also: tuple[str, ...]
+    never: tuple[str, ...]
 
-    def tell(self, error: ValidationError, also: tuple[str, ...]) -> None:
+    def tell(self, error: ValidationError) -> None:
         meant: set[Path] = set()
         wrong: dict[Path, list[tuple[str, str]]] = {}
         codes: dict[Path, str] = {}
@@ -92,7 +95,7 @@ class _Report:
             path, on_key = _path(self.raw, detail["loc"])
             code, context = detail["type"], detail.get("ctx", {})
             if code == "extra_forbidden":
-                meant.add((*path[:-1], self._unknown_key(path, also if len(path) == 1 else ())))
+                meant.add((*path[:-1], self._unknown_key(path)))
             elif code == "missing":
                 if path not in meant:
                     self.findings.add(self.where(path), NO_DEFAULT, "nothing", code="key_missing")
@@ -109,10 +112,12 @@ class _Report:
         for path, said in wrong.items():
             self._value(path, codes[path], said)
 
-    def _unknown_key(self, path: Path, also: tuple[str, ...]) -> str:
+    def _unknown_key(self, path: Path) -> str:
         """Note an unknown key; return the one that was probably meant."""
         owner, _ = _field(self.kind, path[:-1])
-        known = [*(_keys(owner) if owner else ()), *also]
+        known = list(_keys(owner)) if owner else []
+        if len(path) == 1:
+            known = [key for key in dict.fromkeys((*known, *self.also)) if key not in self.never]
         there = _value(self.raw, path[:-1])
         near = nearest(path[-1], [key for key in known if not isinstance(there, dict) or key not in there])
         expected = "a known key" if near else f"one of the keys {listed(known)}"

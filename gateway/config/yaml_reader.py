@@ -39,7 +39,7 @@ _CONSTANTS: Final[dict[str, object]] = {
     **{sign + text: float(sign + "inf") for sign in ("", "+", "-") for text in (".inf", ".Inf", ".INF")},
     ".nan": float("nan"), ".NaN": float("nan"), ".NAN": float("nan"),
 }  # fmt: skip
-_INT: Final = re.compile(r"[-+]?[0-9]{1,4000}|0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
+_INT: Final = re.compile(r"[-+]?[0-9]{1,4000}|0o[0-7]{1,4000}|0x[0-9a-fA-F]{1,3000}", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _TAG: Final = "tag:yaml.org,2002:"
 _KNOWN_TAGS: Final = frozenset(
@@ -117,7 +117,7 @@ def check_text(data: bytes) -> None:
         line = data.count(b"\n", 0, error.start) + 1
         column = len(data[line_start : error.start].decode("utf-8", "replace")) + 1
         odd = data[error.start]
-        raise Unreadable(Problem(line, column, "text in UTF-8", f"byte 0x{odd:02x}", "encoding_invalid")) from None
+        raise Unreadable(Problem(line, column, "text in UTF-8", f"byte 0x{odd:02x}")) from None
 
 
 def syntax_problem(error: yaml.MarkedYAMLError, data: bytes) -> Problem:
@@ -185,7 +185,7 @@ class _Reader:
         if event.tag not in _KNOWN_TAGS:
             self._problem(event, "no YAML tag here", show(event.tag))
         if self._depth == MAX_DEPTH:
-            self._unreadable(event, f"at most {MAX_DEPTH} levels of lists and mappings", "more", "too_deep")
+            self._unreadable(event, f"at most {MAX_DEPTH} levels of lists and mappings", "more")
         self._depth += 1
         before = self._built
         value = self._mapping() if kind is MappingStartEvent else self._sequence()
@@ -219,7 +219,7 @@ class _Reader:
                     self._problem(event, "'<<' to name a mapping, or a list of them", show(value))
                     merged.clear()
             elif key in values:
-                self._problem(event, "each key once", f"{show(key)} again", "key_duplicate", (key,))
+                self._problem(event, "each key once", f"{show(key)} again", (key,))
             else:
                 values[key] = value
         for part in merged:
@@ -262,21 +262,21 @@ class _Reader:
 
     def _alias(self, event: Event) -> Any:
         if event.anchor not in self._anchors:
-            self._unreadable(event, f"an anchor &{event.anchor} further up", "none", "alias_unknown")
+            self._unreadable(event, f"an anchor &{event.anchor} further up", "none")
         value, size = self._anchors[event.anchor]
         self._built += size
         self._aliased += size
         if self._aliased > MAX_ALIASED:
-            self._unreadable(event, f"aliases that stand for at most {MAX_ALIASED} values", "more", "alias_bomb")
+            self._unreadable(event, f"aliases that stand for at most {MAX_ALIASED} values", "more")
         return value
 
-    def _problem(self, event: Event, expected: str, got: str, code: str = "yaml_invalid", path: Path = ()) -> None:
+    def _problem(self, event: Event, expected: str, got: str, path: Path = ()) -> None:
         mark = event.start_mark
-        self.problems.append(Problem(mark.line + 1, mark.column + 1, expected, got, code, path))
+        self.problems.append(Problem(mark.line + 1, mark.column + 1, expected, got, path=path))
 
-    def _unreadable(self, event: Event, expected: str, got: str, code: str = "yaml_invalid") -> None:
+    def _unreadable(self, event: Event, expected: str, got: str) -> None:
         mark = event.start_mark
-        raise Unreadable(Problem(mark.line + 1, mark.column + 1, expected, got, code))
+        raise Unreadable(Problem(mark.line + 1, mark.column + 1, expected, got))
 
     def _lead(self, known: int, key: str | int) -> None:
         """Put ``key`` before the paths of the problems found since there were ``known``."""

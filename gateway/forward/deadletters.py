@@ -105,7 +105,7 @@ def write_letter(
 
 
 class Spool:
-    """The folder of one lane's dead letters. All methods block: call them beside the event loop."""
+    """The folder of one lane's dead letters, written by one at a time. All methods block: call them beside the loop."""
 
     def __init__(self, folder: Path, *, most_files: int = 10_000, most_bytes: int = 256_000_000) -> None:
         self.folder = folder

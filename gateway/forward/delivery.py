@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -61,6 +61,7 @@ class Shared:
     """Schemas that the platform will not take."""
     next_backfill: float = 0.0
     settled: asyncio.Event = field(default_factory=asyncio.Event)
+    keeping: asyncio.Lock = field(default_factory=asyncio.Lock)
     spool_full: bool = False
 
     async def drained(self, done: Callable[[], bool]) -> None:
@@ -145,7 +146,7 @@ class Delivery:
                     group.create_task(self._publish_schema(identity), name=f"schema {identity.hex()}")
         if not shared.refused or shared.refused.isdisjoint(batch.schemas):
             return batch, []
-        return without(batch, shared.refused, self._schemas(batch))
+        return without(batch, shared.refused, self._schemas(batch.schemas))
 
     async def _publish_schema(self, identity: SchemaId) -> None:
         shared = self._shared
@@ -169,7 +170,7 @@ class Delivery:
         message = shared.payload.direct(batch, limit)
         if message is not None:
             return Encoded([message])
-        schemas = self._schemas(batch)
+        schemas = self._schemas(batch.schemas)
         try:
             if batch.points < BESIDE:
                 return shared.payload.encode(batch, limit, schemas)
@@ -177,8 +178,8 @@ class Delivery:
         except ValueError as error:
             return error
 
-    def _schemas(self, batch: Batch) -> dict[SchemaId, bytes]:
-        known = {identity: self._shared.bus.schema(identity) for identity in batch.schemas}
+    def _schemas(self, identities: Iterable[SchemaId]) -> dict[SchemaId, bytes]:
+        known = {identity: self._shared.bus.schema(identity) for identity in identities}
         return {identity: encoded for identity, encoded in known.items() if encoded is not None}
 
     async def _deliver(self, batch: Batch, encoded: Encoded | ValueError, poison: list[Poison]) -> None:
@@ -196,11 +197,9 @@ class Delivery:
                 size = await self._send(batch, encoded)
                 break
             except Rejected as why:
-                again = await self._after_rejection(batch, encoded, why)
-                if again is None:
+                if await self._give_up(batch, why):
                     self._settle(batch, 0)
                     return
-                encoded = again
         poison = [*poison, *encoded.poison]
         if poison:
             await self._bury(batch, poison[0].code, poison[0].reason, poison)
@@ -235,27 +234,22 @@ class Delivery:
                 self._status.reason = self._status.message = ""
             return
 
-    async def _after_rejection(self, batch: Batch, encoded: Encoded, why: Rejected) -> Encoded | None:
-        """Decide what becomes of a batch that was rejected: what to send now, or None when it was set aside."""
+    async def _give_up(self, batch: Batch, why: Rejected) -> bool:
+        """Note that a batch was rejected. True: it was set aside; False: try again, after a pause."""
         shared = self._shared
-        size = self._under_way.pop(batch.seq, 0)
-        if why.code == "packet_too_large" and shared.ceiling.refused(size):
-            cut = await self._encode(batch)
-            if isinstance(cut, Encoded):
-                return cut
+        self._under_way.pop(batch.seq, None)
         times = shared.rejects[batch.seq] = shared.rejects.get(batch.seq, 0) + 1
-        if times >= shared.config.max_rejects:
-            await self._bury(batch, why.code, str(why), [])
-            return None
-        await asyncio.sleep(REJECT_PAUSE)
-        return encoded
+        if times < shared.config.max_rejects:
+            await asyncio.sleep(REJECT_PAUSE)
+            return False
+        await self._bury(batch, why.code, str(why), [])
+        return True
 
     async def _bury(self, batch: Batch, code: str, reason: str, poison: list[Poison]) -> None:
         """Set a batch, or some frames of it, aside; and declare on the bus that they will not come."""
         shared = self._shared
-        letter = write_letter(
-            shared.gateway, shared.lane, batch, self._schemas(batch), code=code, reason=reason, poison=poison
-        )
+        schemas = self._schemas({*batch.schemas, *(one.frame.schema for one in poison)})
+        letter = write_letter(shared.gateway, shared.lane, batch, schemas, code=code, reason=reason, poison=poison)
         kept = await self._keep(letter)
         points = letter.header.points
         if kept:
@@ -268,14 +262,15 @@ class Delivery:
 
     async def _keep(self, letter: DeadLetter) -> bool:
         shared = self._shared
-        try:
-            kept = await asyncio.to_thread(shared.spool.put, letter)
-            message = "the folder has reached its limit: look at it with `xingsha deadletters list`"
-        except OSError as error:
-            kept, message = False, f"{shared.spool.folder}: {error.strerror}"
-        if not kept and not shared.spool_full:
-            self._log.error("dead_letters_full", message=message)
-        shared.spool_full = not kept
+        async with shared.keeping:
+            try:
+                kept = await asyncio.to_thread(shared.spool.put, letter)
+                message = "the folder has reached its limit: look at it with `xingsha deadletters list`"
+            except OSError as error:
+                kept, message = False, f"{shared.spool.folder}: {error.strerror}"
+            if not kept and not shared.spool_full:
+                self._log.error("dead_letters_full", message=message)
+            shared.spool_full = not kept
         return kept
 
     def _settle(self, batch: Batch, size: int) -> None:

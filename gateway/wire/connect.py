@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.model.faults import AuthFault, ConfigFault, Fault, LinkLost, ProtocolFault
-from gateway.wire.link import StreamLink
+from gateway.wire.link import StreamLink, Transport
 
 _REFUSALS: Final[dict[int | None, tuple[str, str]]] = {
     errno.ECONNREFUSED: ("connection_refused", "nothing listens on this port"),
@@ -126,14 +126,11 @@ async def open_dialled(
     arrived: asyncio.Future[StreamLink] = loop.create_future()
 
     def dialled() -> asyncio.Protocol:
-        link = StreamLink(where, min_gap=min_gap)
-        if arrived.done():
-            link.abort(LinkLost(f"{where}: dialled in while another connection stood"))
-            if not arrived.cancelled():
-                arrived.result().abort(LinkLost(f"{where}: the peer dialled in anew"))
-            return _Turned()
-        arrived.set_result(link)
-        return link
+        if not arrived.done():
+            return _Dialled(where, arrived, min_gap=min_gap)
+        if not arrived.cancelled():
+            arrived.result().abort(LinkLost(f"{where}: the peer dialled in anew"))
+        return _TurnedAway()
 
     try:
         server = await loop.create_server(dialled, host, port)
@@ -158,8 +155,25 @@ async def open_dialled(
         await server.wait_closed()
 
 
-class _Turned(asyncio.Protocol):
-    """A connection that is turned away."""
+class _Dialled(StreamLink):
+    """A link that reports itself when it stands."""
+
+    __slots__ = ("_arrived",)
+
+    def __init__(self, name: str, arrived: asyncio.Future[StreamLink], *, min_gap: float) -> None:
+        super().__init__(name, min_gap=min_gap)
+        self._arrived = arrived
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if not self._arrived.done():
+            self._arrived.set_result(self)
+        else:
+            transport.abort()
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection that nobody takes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()

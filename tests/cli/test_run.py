@@ -1,9 +1,7 @@
 """`xingsha run` as an operator sees it: signals, deadlines, exit codes. Real processes, real signals."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 import urllib.error
@@ -56,42 +54,21 @@ except Exception as error:
 """
 
 
-def start(*command):
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen(
-        [sys.executable, *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
 def finish(process):
-    try:
-        out, err = process.communicate(timeout=30)
-    finally:
-        end(process)
+    out, err = process.communicate(timeout=30)
     return process.returncode, out, err
 
 
-def end(process):
-    process.kill()
-    process.wait()
-    process.stdout.close()
-    process.stderr.close()
-
-
 @pytest.fixture
-def running():
+def running(spawn):
     """Start one of the gateways of PROGRAM and wait until it is ready."""
-    started = []
 
     def begin(kind):
-        process = start("-c", PROGRAM, kind)
-        started.append(process)
+        process = spawn("-c", PROGRAM, kind)
         assert process.stdout.readline() == "ready\n"
         return process
 
-    yield begin
-    for process in started:
-        end(process)
+    return begin
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -123,8 +100,8 @@ def test_the_second_signal_ends_at_once(running, number, expected):
     assert "gateway_ended_at_once" in err
 
 
-def test_a_gateway_that_ends_by_itself_is_told(running):
-    code, _, err = finish(start("-c", PROGRAM, "Broken"))
+def test_a_gateway_that_ends_by_itself_is_told(spawn):
+    code, _, err = finish(spawn("-c", PROGRAM, "Broken"))
     assert code == 1
     assert "error [port_in_use]: Address already in use" in err
     assert "Traceback" not in err
@@ -169,15 +146,12 @@ def config(tmp_path, free_ports):
     return path, http
 
 
-def test_a_whole_gateway_starts_without_machine_or_platform_and_ends_in_order(config):
+def test_a_whole_gateway_starts_without_machine_or_platform_and_ends_in_order(config, spawn):
     path, port = config
-    process = start("-c", "from gateway.cli import main; main()", "run", str(path), "--drain", "1s")
-    try:
-        assert {reason["concerns"] for reason in wait_ready(port)} == {"lane platform", "device press"}
-        process.send_signal(signal.SIGTERM)
-        code, _, err = finish(process)
-    finally:
-        end(process)
+    process = spawn("-c", "from gateway.cli import main; main()", "run", path, "--drain", "1s")
+    assert {reason["concerns"] for reason in wait_ready(port)} == {"lane platform", "device press"}
+    process.send_signal(signal.SIGTERM)
+    code, _, err = finish(process)
     assert code == 0, err
     assert "Traceback" not in err
     assert (path.parent / "journal.db").exists()
@@ -195,14 +169,13 @@ def wait_ready(port):
 
 
 @pytest.mark.parametrize("command", ["run", "read"])
-def test_a_wrong_configuration_is_told_without_a_traceback(command, tmp_path):
+def test_a_wrong_configuration_is_told_without_a_traceback(command, tmp_path, xingsha):
     path = tmp_path / "gateway.yaml"
     path.write_text("gateway: {id: a/b}\nlanse: {}\n")
-    code, out, err = finish(start("-c", "from gateway.cli import main; main()", command, str(path)))
-    assert (code, out) == (1, "")
-    assert f"{path.name}:2:1" in err
-    assert "Traceback" not in err
-    code, _, err = finish(start("-c", "from gateway.cli import main; main()", command, str(tmp_path / "none.yaml")))
-    assert code == 1
-    assert "none.yaml" in err
-    assert "Traceback" not in err
+    wrong = xingsha(command, path)
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert f"{path.name}:2:1" in wrong.stderr
+    missing = xingsha(command, tmp_path / "none.yaml")
+    assert missing.returncode == 1
+    assert "none.yaml" in missing.stderr
+    assert "Traceback" not in wrong.stderr + missing.stderr

@@ -2,11 +2,8 @@
 
 import json
 import math
-import os
 import signal
 import socket
-import subprocess
-import sys
 
 import pytest
 
@@ -14,6 +11,8 @@ from gateway.cli import sim
 from gateway.config.base import TagConfig
 from gateway.model.faults import ConfigFault
 from gateway.model.types import DataType
+from gateway.sdk.manifest import manifests
+from gateway.sdk.simulator import Simulator
 
 CONFIG = """
 gateway: {{id: test}}
@@ -40,20 +39,15 @@ lanes:
 PROGRAM = "from gateway.cli import main; main()"
 
 
-def command(*arguments):
-    return [sys.executable, "-c", PROGRAM, *map(str, arguments)]
+@pytest.fixture
+def read(xingsha):
+    """A function that reads a plant once; gives the exit code and the rows by device and tag."""
 
+    def once(*arguments):
+        result = xingsha("read", *arguments, "--json")
+        return result.returncode, {f"{row['device']}.{row['tag']}": row for row in json.loads(result.stdout)}
 
-ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "120"}
-
-
-def xingsha(*arguments):
-    return subprocess.run(command(*arguments), env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
-
-
-def read(*arguments):
-    result = xingsha("read", *arguments, "--json")
-    return result.returncode, {f"{row['device']}.{row['tag']}": row for row in json.loads(result.stdout)}
+    return once
 
 
 @pytest.fixture
@@ -65,26 +59,17 @@ def config(tmp_path, free_ports):
 
 
 @pytest.fixture
-def simulated(config):
-    """Start a simulation with options; gives its first lines once it serves."""
-    started = []
+def simulated(config, spawn):
+    """Start a simulation with options; gives the process and its first lines, once it serves."""
 
     def begin(*options, lines=2):
-        process = subprocess.Popen(
-            command("sim", config, *options), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        started.append(process)
+        process = spawn("-c", PROGRAM, "sim", config, *options)
         return process, [process.stdout.readline() for _ in range(lines)]
 
-    yield begin
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
+    return begin
 
 
-def test_what_is_set_is_read(config, simulated):
+def test_what_is_set_is_read(config, simulated, read):
     process, lines = simulated(
         "-s", "press.force=-2.5", "-s", "press.oil=21.5", "-s", "press.count=18446744073709551615",
         "-s", "press.on=true", "-s", "press.die=AX-7", "-s", "pump.flow=500",
@@ -103,19 +88,19 @@ def test_what_is_set_is_read(config, simulated):
     assert process.wait(20) == 0
 
 
-def test_values_move_by_themselves_within_their_range(config, simulated):
+def test_values_move_by_themselves_within_their_range(config, simulated, read):
     simulated("--every", "20ms")
     oil = set()
     for _ in range(3):
         code, rows = read(config, "-d", "press")
         assert code == 0
         oil.add(rows["press.oil"]["value"])
-        assert rows["press.die"]["value"] == "simulated"[:8]
+        assert rows["press.die"]["value"] == "sim"
     assert all(20 <= value <= 80 for value in oil)
     assert len(oil) > 1
 
 
-def test_a_device_that_is_away_is_read_with_its_reason(config, simulated):
+def test_a_device_that_is_away_is_read_with_its_reason(config, simulated, read):
     simulated("-d", "press", lines=1)
     code, rows = read(config)
     assert code == 1, "a value without a value is a failure for scripts"
@@ -125,16 +110,16 @@ def test_a_device_that_is_away_is_read_with_its_reason(config, simulated):
     }  # fmt: skip
 
 
-def test_read_as_a_table_of_chosen_tags(config, simulated):
+def test_read_as_a_table_of_chosen_tags(config, simulated, xingsha):
     simulated("-s", "press.oil=21.5")
     result = xingsha("read", config, "--device", "press", "--tag", "oil", "--tag", "die")
     assert result.returncode == 0
     header, *rows = [line.split() for line in result.stdout.splitlines()]
     assert header == ["device", "tag", "value", "unit", "quality"]
-    assert sorted(rows) == [["press", "die", "simulate", "good"], ["press", "oil", "21.5", "°C", "good"]]
+    assert sorted(rows) == [["press", "die", "sim", "good"], ["press", "oil", "21.5", "°C", "good"]]
 
 
-def test_it_ends_by_itself(config):
+def test_it_ends_by_itself(config, xingsha):
     result = xingsha("sim", config, "--for", "300ms")
     assert (result.returncode, result.stderr) == (0, "")
 
@@ -150,19 +135,30 @@ def test_it_ends_by_itself(config):
         (("read", "-t", "oill"), "error [tag_unknown]: no tag 'oill' in the devices chosen"),
     ],
 )
-def test_what_does_not_exist_or_fit_is_told(config, arguments, said):
+def test_what_does_not_exist_or_fit_is_told(config, arguments, said, xingsha):
     result = xingsha(arguments[0], config, *arguments[1:])
     assert result.returncode == 1
     assert said in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_port_that_is_taken_is_told(config):
+def test_a_port_that_is_taken_is_told(config, xingsha):
     port = int(config.read_text().partition("port: ")[2].partition("}")[0])
     with socket.create_server(("127.0.0.1", port)):
         result = xingsha("sim", config, "--for", "10s")
     assert result.returncode == 1
     assert f"error [port_in_use]: connections.hall: cannot simulate tcp://127.0.0.1:{port}" in result.stderr
+
+
+def test_simulators_are_what_the_command_needs():
+    found = [manifest.load_simulator() for manifest in manifests().values() if manifest.simulator]
+    assert found
+    for simulator in found:
+        for name in ("of", "device", "__aenter__", "__aexit__"):
+            assert getattr(Simulator, name).__doc__
+            assert callable(getattr(simulator, name)), (
+                f"{simulator.__module__} has no {name}: see gateway.sdk.simulator"
+            )
 
 
 @pytest.mark.parametrize(
@@ -187,7 +183,7 @@ def test_random_is_new_each_period_and_within_limits():
     "text", ["sine:80..20/60s", "sine:1..2/0s", "sine:1..2", "wave:1..2/1s", "sine:1..2/5", "", "x"]
 )
 def test_what_is_no_form(text):
-    with pytest.raises(ConfigFault, match="sine:20..80/60s") as caught:
+    with pytest.raises(ConfigFault, match="such as sine") as caught:
         sim.parse_wave(DataType.FLOAT64, text)
     assert caught.value.code == "value_invalid"
 

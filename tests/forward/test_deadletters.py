@@ -15,7 +15,9 @@ BATCH = vectors.batch(5, [vectors.WHOLE, vectors.EXTREMES], [vectors.GAP])
 
 
 def letter(seq: int = 5, **more) -> DeadLetter:
-    return write_letter("gw", "cloud", msgspec.structs.replace(BATCH, seq=seq), SCHEMAS, code="payload_refused", reason="no", **more)
+    return write_letter(
+        "gw", "cloud", msgspec.structs.replace(BATCH, seq=seq), SCHEMAS, code="payload_refused", reason="no", **more
+    )
 
 
 def test_a_whole_batch_comes_back_as_it_was(tmp_path):

@@ -31,7 +31,9 @@ def from_hex(text: str) -> bytes:
     return bytes.fromhex("".join(text.split()))
 
 
-SCHEMAS = {blake2b(data, digest_size=8).digest(): msgpack.unpackb(data) for data in map(from_hex, blocks(VECTORS, "schema"))}
+SCHEMAS = {
+    blake2b(data, digest_size=8).digest(): msgpack.unpackb(data) for data in map(from_hex, blocks(VECTORS, "schema"))
+}
 SECTIONS = {part.partition("\n")[0].strip(): part for part in VECTORS.split("### ")[1:]}
 
 
@@ -89,7 +91,9 @@ def test_vector(title):
     seq = vectors.BATCHES[title][0]
     assert header == [1, vectors.GATEWAY, vectors.EPOCH, seq, 0, 1]
     expected = [json.loads(line) for block in blocks(text, "rows") for line in block.splitlines()]
-    assert [(row, [type(cell) for cell in row]) for row in rows] == [(row, [type(cell) for cell in row]) for row in expected]
+    assert [(row, [type(cell) for cell in row]) for row in rows] == [
+        (row, [type(cell) for cell in row]) for row in expected
+    ]
     assert confirmed == [tag for block in blocks(text, "confirmed") for tag in json.loads(block)]
     assert gaps == [json.loads(line) for block in blocks(text, "gaps") for line in block.splitlines()]
 
@@ -114,7 +118,7 @@ def test_the_reader_agrees_with_the_independent_decoder(title):
 
 def test_minus_zero_keeps_its_sign():
     _, rows, _, _ = decode(from_hex(blocks(SECTIONS["Extreme values, and gaps"], "message")[0]))
-    assert math.copysign(1, dict((row[0], row[1]) for row in rows)["minus_zero"]) == -1
+    assert math.copysign(1, {row[0]: row[1] for row in rows}["minus_zero"]) == -1
 
 
 def test_the_json_example_is_what_the_gateway_writes():

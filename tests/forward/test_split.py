@@ -19,7 +19,9 @@ from gateway.model.schema import Column, Schema, schema_id
 from gateway.model.types import DataType
 from gateway.reader import Declared, Frames, Reader
 
-WIDE = Schema("wide", "g", (Column(DataType.INT64, tuple(f"t{n}" for n in range(400))), Column(DataType.STRING, ("text",))))
+WIDE = Schema(
+    "wide", "g", (Column(DataType.INT64, tuple(f"t{n}" for n in range(400))), Column(DataType.STRING, ("text",)))
+)
 WIDE_ID = schema_id(WIDE.encode())
 SCHEMAS = {WIDE_ID: WIDE.encode()}
 
@@ -29,7 +31,7 @@ def frame(seed: int, text: str = "") -> Frame:
     return Frame(WIDE_ID, seed, [struct.pack("<400q", *(noise.randrange(-(2**62), 2**62) for _ in range(400))), [text]])
 
 
-def batch(frames: list[Frame], gaps: list[Gap] = []) -> Batch:  # noqa: B006
+def batch(frames: list[Frame], gaps: list[Gap] = []) -> Batch:
     return Batch(1, 7, encode_body(frames, gaps), len(frames), 401 * len(frames), 0, 0, (WIDE_ID,))
 
 
@@ -52,7 +54,11 @@ def values(rows) -> list:
 
 def whole(frames: list[Frame]) -> list:
     names = WIDE.names()
-    return [pair for one in frames for pair in zip(names, [*struct.unpack("<400q", one.columns[0]), *one.columns[1]], strict=True)]
+    return [
+        pair
+        for one in frames
+        for pair in zip(names, [*struct.unpack("<400q", one.columns[0]), *one.columns[1]], strict=True)
+    ]
 
 
 @given(st.integers(1, 6), st.integers(0, 4), st.integers(300, 20_000))
@@ -141,7 +147,9 @@ def test_json_says_what_people_need():
             Column(DataType.BOOL, ("on",)),
             Column(DataType.UINT64, ("big",)),
             Column(DataType.FLOAT32, ("f", "g", "h")),
-            Column(DataType.FLOAT64, ("nan", "inf", "ninf", "x"), divide=(1.0, 1.0, 1.0, 10.0), units=("", "", "", "bar")),
+            Column(
+                DataType.FLOAT64, ("nan", "inf", "ninf", "x"), divide=(1.0, 1.0, 1.0, 10.0), units=("", "", "", "bar")
+            ),
             Column(DataType.BYTES, ("raw",)),
         ),
     )
@@ -149,7 +157,9 @@ def test_json_says_what_people_need():
     columns = [b"\1", struct.pack("<Q", 2**64 - 1), struct.pack("<3f", 0.1, float("inf"), -7.25),
                struct.pack("<4d", float("nan"), float("inf"), float("-inf"), 3.0), [b"\0\1"]]  # fmt: skip
     confirmed = Frame(identity, 10**9, [], struct.pack("<H", 1), flags=FrameFlag.CONFIRMED | FrameFlag.REPLAYED)
-    given_batch = Batch(3, 4, encode_body([Frame(identity, 0, columns), confirmed], [Gap("restart", 0, 1)]), 2, 10, 0, 0, ())
+    given_batch = Batch(
+        3, 4, encode_body([Frame(identity, 0, columns), confirmed], [Gap("restart", 0, 1)]), 2, 10, 0, 0, ()
+    )
     payload = JsonPayload("gw")
     (part,) = payload.encode(given_batch, 1 << 20, {identity: schema.encode()}).parts
     record = json.loads(part)
@@ -157,7 +167,11 @@ def test_json_says_what_people_need():
     assert first["values"] == {"on": True, "big": 2**64 - 1, "f": 0.1, "g": "Infinity", "h": -7.25, "nan": "NaN",
                                "inf": "Infinity", "ninf": "-Infinity", "x": 0.3, "raw": "AAE="}  # fmt: skip
     assert "quality" not in first
-    assert (second["confirmed"], second["flags"], second["time"]) == (["big"], ["confirmed", "replayed"], "1970-01-01T00:00:01.000000000Z")
+    assert (second["confirmed"], second["flags"], second["time"]) == (
+        ["big"],
+        ["confirmed", "replayed"],
+        "1970-01-01T00:00:01.000000000Z",
+    )
     assert record["gaps"] == [{"reason": "restart", "since": iso_time(0), "until": iso_time(1)}]
     published = json.loads(payload.schema(schema.encode()))
     assert published["schema"] == identity.hex()

@@ -103,6 +103,8 @@ def expected(record: Any) -> str:
 
 if __name__ == "__main__":
     for name, schema in (("press-1", PRESS), ("meter", LIMITS)):
-        print(f"Schema of `{name}`, id `{schema_id(schema.encode()).hex()}`:\n\n```schema\n{in_lines(schema.encode())}\n```\n")
+        print(
+            f"Schema of `{name}`, id `{schema_id(schema.encode()).hex()}`:\n\n```schema\n{in_lines(schema.encode())}\n```\n"
+        )
     for title, given in BATCHES.items():
         print(f"### {title}\n\n```message\n{in_lines(message(*given))}\n```\n")

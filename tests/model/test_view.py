@@ -39,7 +39,9 @@ def raw_values(kind: DataType) -> st.SearchStrategy:
     if kind in {DataType.FLOAT32, DataType.FLOAT64}:
         return st.floats(width=32 if kind is DataType.FLOAT32 else 64)
     bits = 8 * kind.width
-    return st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if kind.startswith("int") else st.integers(0, 2**bits - 1)
+    return (
+        st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if kind.startswith("int") else st.integers(0, 2**bits - 1)
+    )
 
 
 scales = st.tuples(
@@ -83,7 +85,9 @@ def readings(draw):
             rows.append([names[number], value, units[number]])
             index.append(position + number)
         position += count
-    qualities = draw(st.none() | st.lists(st.sampled_from([0, 0x40, 0x81, 0xFF]), min_size=len(rows), max_size=len(rows)))
+    qualities = draw(
+        st.none() | st.lists(st.sampled_from([0, 0x40, 0x81, 0xFF]), min_size=len(rows), max_size=len(rows))
+    )
     offsets = draw(st.none() | st.lists(st.integers(-(2**40), 2**40), min_size=len(rows), max_size=len(rows)))
     frame = Frame(
         b"12345678",
@@ -104,7 +108,9 @@ def readings(draw):
 
 def same(left, right) -> bool:
     if isinstance(left, float) and isinstance(right, float):
-        return (math.isnan(left) and math.isnan(right)) or (left == right and math.copysign(1, left) == math.copysign(1, right))
+        return (math.isnan(left) and math.isnan(right)) or (
+            left == right and math.copysign(1, left) == math.copysign(1, right)
+        )
     return type(left) is type(right) and left == right
 
 
@@ -123,7 +129,11 @@ def test_rows_are_those_of_the_model(reading):
     assert view.size == view.points == len(expected)
     assert (view.device, view.group, view.time) == ("press", "fast", frame.time)
     assert list(view.to_dict()) == view.tags == [row.tag for row in expected]
-    flat = [value for column in view.columns for value in (column.values if isinstance(column.values, list) else column.values.tolist())]
+    flat = [
+        value
+        for column in view.columns
+        for value in (column.values if isinstance(column.values, list) else column.values.tolist())
+    ]
     for row, value in zip(expected, flat, strict=True):
         if row.value is not None:
             assert same(row.value, value) or float(row.value) == float(value)  # exact integers beside scaled ones
@@ -179,7 +189,9 @@ def test_confirmation_has_tags_and_no_values():
     assert FrameView(schema, half).tags == ["c"]
 
 
-TWO = Schema("d", "g", (Column(DataType.INT16, ("a", "b")), Column(DataType.STRING, ("c",)), Column(DataType.BYTES, ("d",))))
+TWO = Schema(
+    "d", "g", (Column(DataType.INT16, ("a", "b")), Column(DataType.STRING, ("c",)), Column(DataType.BYTES, ("d",)))
+)
 GOOD = Frame(b"", 0, [b"1234", ["x"], [b"y"]])
 
 
@@ -234,7 +246,12 @@ def test_slices_lie_within_the_frame(place):
         slice_frame(TWO, GOOD, *place)
 
 
-@given(st.binary(max_size=40), st.none() | st.binary(max_size=8), st.none() | st.binary(max_size=4), st.none() | st.binary(max_size=32))
+@given(
+    st.binary(max_size=40),
+    st.none() | st.binary(max_size=8),
+    st.none() | st.binary(max_size=4),
+    st.none() | st.binary(max_size=32),
+)
 def test_hostile_frames_are_read_or_refused(packed, index, quality, offsets):
     try:
         view = FrameView(TWO, Frame(b"", 0, [packed, ["x"], []], index, quality, offsets))

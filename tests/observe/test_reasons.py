@@ -1,6 +1,8 @@
 """The catalogue is complete, in both languages, and its page is fresh."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -55,3 +57,10 @@ def test_codes_that_a_remedy_refers_to_exist():
 def test_the_page_is_fresh(repository):
     on_disk = (repository / "docs/troubleshooting.md").read_text("utf-8")
     assert on_disk == page(), "run: python -m gateway.observe.troubleshooting > docs/troubleshooting.md"
+
+
+def test_the_page_is_printed_by_its_module(repository):
+    printed = subprocess.run(
+        [sys.executable, "-m", "gateway.observe.troubleshooting"], cwd=repository, capture_output=True, check=True
+    )
+    assert printed.stdout.decode() == page()

@@ -17,7 +17,20 @@ from gateway.model.frame import Frame
 from gateway.model.schema import Column, Schema, schema_id
 from gateway.model.types import DataType
 from gateway.model.view import FrameView
-from gateway.reader import Declared, DeviceRow, Duplicate, Frames, JsonFrame, Malformed, Reader, Status, reader as module, tracking
+from gateway.reader import (
+    Declared,
+    DeviceRow,
+    Duplicate,
+    Frames,
+    JsonFrame,
+    Malformed,
+    Reader,
+    Status,
+    tracking,
+)
+from gateway.reader import (
+    reader as module,
+)
 
 PRESS = Schema("press", "g", (Column(DataType.INT16, ("a", "b"), divide=(10.0, 1.0), units=("bar", "")),))
 OVEN = Schema("oven", "g", (Column(DataType.FLOAT64, ("t",)),))
@@ -33,12 +46,12 @@ def oven(time: int, value: float) -> Frame:
     return Frame(OVEN_ID, time, [struct.pack("<d", value)])
 
 
-def batch(seq: int, frames: list[Frame], gaps: list[Gap] = [], epoch: int = 1) -> Batch:  # noqa: B006
+def batch(seq: int, frames: list[Frame], gaps: list[Gap] = [], epoch: int = 1) -> Batch:
     schemas = tuple({one.schema for one in frames})
     return Batch(epoch, seq, encode_body(frames, gaps), len(frames), 0, 0, 0, schemas)
 
 
-def message(seq: int, frames: list[Frame], gaps: list[Gap] = [], *, epoch: int = 1, gateway: str = "gw") -> bytes:  # noqa: B006
+def message(seq: int, frames: list[Frame], gaps: list[Gap] = [], *, epoch: int = 1, gateway: str = "gw") -> bytes:
     found = Columnar(gateway).direct(batch(seq, frames, gaps, epoch), 1 << 30)
     assert found is not None
     return found
@@ -145,7 +158,9 @@ def test_parts_come_together_in_any_order(payload):
     assert sum(event.points for event in events if isinstance(event, Frames)) == 400
     assert sum(isinstance(event, Declared) for event in events) == 1
     if payload is Columnar:
-        assert [frame.time for event in events if isinstance(event, Frames) for frame in event.frames] == list(range(200))
+        assert [frame.time for event in events if isinstance(event, Frames) for frame in event.frames] == list(
+            range(200)
+        )
     assert reader.report().incomplete == 0
     assert reader.feed("data", parts[0])[0] == Duplicate("gw", 1, 1, 0)
 
@@ -215,7 +230,10 @@ def damaged_frame() -> bytes:
         (b'{"frames":[{"device":1}],"gaps":[],"gateway":"g","epoch":1,"seq":1,"part":0,"parts":1}', "str"),
         (b'{"frames":' + b"[" * 100_000, "recursion"),
         (b"hello", "Expected"),
-        (msgspec.msgpack.encode({"device": "d", "group": "g", "columns": [{"type": "complex", "names": []}]}), "Invalid enum"),
+        (
+            msgspec.msgpack.encode({"device": "d", "group": "g", "columns": [{"type": "complex", "names": []}]}),
+            "Invalid enum",
+        ),
         (Schema("d", "g", (Column(DataType.INT8, ("a", "a")),)).encode(), "twice"),
         (msgspec.msgpack.encode({"device": "d", "group": "g", "columns": [], "version": 9}), "version 9"),
     ],
@@ -252,7 +270,11 @@ GOOD = [message(1, [press(5, 1, 2), oven(6, 1.0)], [Gap("outage", 1, 2)]), PRESS
         JsonPayload("gw").encode(batch(3, [press(1, 2, 3)]), 1 << 20, SCHEMAS).parts[0]]  # fmt: skip
 
 
-@given(st.sampled_from(GOOD), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6), st.integers(0, 400))
+@given(
+    st.sampled_from(GOOD),
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=6),
+    st.integers(0, 400),
+)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_mutated_messages_never_raise(good, changes, cut):
     data = bytearray(good)

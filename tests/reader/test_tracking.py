@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +20,7 @@ def test_ranges_are_a_set(given_spans, low, high):
         model.update(range(first, first + more + 1))
     assert {number for first, last in ranges for number in range(first, last + 1)} == model
     pairs = list(ranges)
-    assert all(before[1] + 1 < after[0] for before, after in zip(pairs, pairs[1:], strict=False))
+    assert all(before[1] + 1 < after[0] for before, after in itertools.pairwise(pairs))
     assert all((number in ranges) == (number in model) for number in range(72))
     holes = {number for first, last in ranges.holes(low, high) for number in range(first, last + 1)}
     assert holes == set(range(low, high + 1)) - model

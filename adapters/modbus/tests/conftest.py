@@ -64,7 +64,9 @@ class Kit:
         for kind, first, count in plan.table.layout.columns:
             if kind.packed:
                 column = np.frombuffer(packed[at : at + count * kind.width].tobytes(), DTYPES[kind]).tolist()
-                found |= {first + place: bool(value) if kind is DataType.BOOL else value for place, value in enumerate(column)}
+                found |= {
+                    first + place: bool(value) if kind is DataType.BOOL else value for place, value in enumerate(column)
+                }
                 at += count * kind.width
         places = plan.table.layout.position
         return {

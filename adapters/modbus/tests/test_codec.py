@@ -31,8 +31,8 @@ SERVICES = [
         codec.ask_read_write(17, 3, 6, 0x0E, b"\0\xff" * 3), "00 FE 0A CD 00 01 00 03 00 0D 00 FF",
     ),
 ]  # fmt: skip
-IDENTITY = "2B 0E 01 01 00 00 03 00 16" + "Company identification".encode().hex() + "01 0F" + (
-    "Product code XX".encode().hex() + "02 05" + "V2.11".encode().hex()
+IDENTITY = "2B 0E 01 01 00 00 03 00 16" + b"Company identification".hex() + "01 0F" + (
+    b"Product code XX".hex() + "02 05" + b"V2.11".hex()
 )  # fmt: skip
 
 
@@ -60,7 +60,10 @@ def test_device_identification():
     ask = codec.ask_identity(1)
     assert ask.pdu == bytes.fromhex("2B 0E 01 00")
     want = (("vendor", "Company identification"), ("product", "Product code XX"), ("revision", "V2.11"))
-    for exchange, frame in ((TcpExchange(), codec.tcp_frame(1, 1, bytes.fromhex(IDENTITY))), (RtuExchange(), codec.rtu_frame(1, bytes.fromhex(IDENTITY)))):
+    for exchange, frame in (
+        (TcpExchange(), codec.tcp_frame(1, 1, bytes.fromhex(IDENTITY))),
+        (RtuExchange(), codec.rtu_frame(1, bytes.fromhex(IDENTITY))),
+    ):
         exchange.begin(exchange.chunk([ask]), bytearray())
         assert not exchange.feed(frame[:-1])
         assert exchange.feed(frame[-1:])

@@ -73,4 +73,22 @@ BUS: Final[dict[str, Reason]] = {
         "网关无权写入日志库所在目录",
         "将 bus.path 所在目录的权限授予网关用户，或更换路径。",
     ),
+    "journal_foreign": Reason(
+        "The file is a database of another program",
+        "Set bus.path to another file; this one was left alone.",
+        "该文件是其他程序的数据库",
+        "将 bus.path 改为其他文件；该文件未做改动。",
+    ),
+    "journal_of_another_gateway": Reason(
+        "The journal belongs to a gateway with another id",
+        "Set gateway.id back, or set bus.path to a new file; this one was left alone.",
+        "日志库属于另一个网关 id",
+        "恢复原来的 gateway.id，或将 bus.path 改为新文件；该文件未做改动。",
+    ),
+    "journal_newer": Reason(
+        "The journal was written by a newer version of the gateway",
+        "Install that version again, or set bus.path to a new file; this one was left alone.",
+        "日志库由更新版本的网关写入",
+        "重新安装新版本，或将 bus.path 改为新文件；该文件未做改动。",
+    ),
 }

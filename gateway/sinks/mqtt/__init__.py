@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.sdk.sink import Sink
 from gateway.sinks.mqtt.config import MqttSinkConfig
-from gateway.sinks.mqtt.sink import MqttSink
+from gateway.sinks.mqtt.session import MqttSink
 
 model = MqttSinkConfig
 

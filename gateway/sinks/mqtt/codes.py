@@ -88,7 +88,7 @@ def publish_error(code: int, name: str, topic: str) -> Fault | Rejected:
     if code in PUBACK:
         kind, reason, text = PUBACK[code]
         return kind(text.format(topic=topic), code=reason)
-    reason = {0x95: "packet_too_large", 0x99: "payload_refused"}.get(code, "rejected_by_platform")
+    reason = "payload_refused" if code == 0x99 else "rejected_by_platform"
     return Rejected(f"the broker rejects a message to {topic}: {name} ({code:#04x})", code=reason)
 
 

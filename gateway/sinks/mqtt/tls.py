@@ -10,24 +10,30 @@ from gateway.model.faults import ConfigFault
 from gateway.sinks.mqtt.config import TlsConfig
 
 
-class _NamedContext(ssl.SSLContext):
-    """Asks for, and verifies, a name other than the host that was dialled."""
+class BrokerContext(ssl.SSLContext):
+    """Verifies the configured name, and remembers its socket: paho leaves it open when the handshake fails."""
 
-    server_name = ""
+    server_name: str | None = None
+    _wrapped: ssl.SSLSocket | None = None
 
     def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
         """Wrap with the configured name."""
-        return super().wrap_socket(*args, **(kwargs | {"server_hostname": self.server_name}))
+        if self.server_name is not None:
+            kwargs["server_hostname"] = self.server_name
+        self._wrapped = super().wrap_socket(*args, **kwargs)
+        return self._wrapped
+
+    def close(self) -> None:
+        """Close the socket, if there is one."""
+        if self._wrapped is not None:
+            self._wrapped.close()
+            self._wrapped = None
 
 
-def tls_context(config: TlsConfig, folder: Path) -> ssl.SSLContext:
+def tls_context(config: TlsConfig, folder: Path) -> BrokerContext:
     """Make the context; relative paths start at ``folder``. Reads files. Raises ConfigFault that names the file."""
-    context: ssl.SSLContext
-    if config.server_name is None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    else:
-        context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.server_name = config.server_name
+    context = BrokerContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.server_name = config.server_name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not config.verify:
         context.check_hostname = False

@@ -1,8 +1,9 @@
-"""The MQTT sink: QoS 1, acknowledged by PUBACK, within what the broker grants."""
+"""The MQTT sink and its session: QoS 1, acknowledged by PUBACK, within what the broker grants."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,9 +20,11 @@ from gateway.sdk.sink import Message, Rejected, SinkSession
 from gateway.sinks.mqtt.codes import connect_fault, publish_error, transport_fault
 from gateway.sinks.mqtt.config import MAX_PACKET, MqttSinkConfig
 from gateway.sinks.mqtt.connection import Connection
-from gateway.sinks.mqtt.tls import tls_context
+from gateway.sinks.mqtt.tls import BrokerContext, tls_context
 
 _VERSION: Final = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
+_NO_DELAY: Final = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+"""Without it the kernel holds a second message back until the broker has answered the first."""
 _FAREWELL: Final = 2.0
 """Seconds that leaving in order may take."""
 
@@ -42,28 +45,26 @@ class MqttSink:
         self, *, will: Message | None = None, birth: Message | None = None, farewell: Message | None = None
     ) -> AsyncIterator[SinkSession]:
         """See `gateway.sdk.sink.Sink.open`."""
-        connection = await self._connection(will)
-        await self._connect(connection)
-        session = MqttSession(connection, self._config, self._where)
+        tls = self._config.tls
+        context = await asyncio.to_thread(tls_context, tls, self._folder) if tls is not None else None
+        connection = self._connection(will, context)
         try:
+            await self._connect(connection)
+            session = MqttSession(connection, self._config, self._where)
             try:
-                if birth is not None:
-                    await session.send(birth)
-            except Rejected as error:
-                raise ConfigFault(str(error), code=error.code) from error
-            yield session
+                await session.greet(birth)
+                yield session
+            except asyncio.CancelledError:
+                await session.leave(farewell)
+                raise
             await session.leave(farewell)
-        except asyncio.CancelledError:
-            await session.leave(farewell)
-            raise
         finally:
             connection.abort()
+            if context is not None:
+                context.close()
 
-    async def _connection(self, will: Message | None) -> Connection:
+    def _connection(self, will: Message | None, context: BrokerContext | None) -> Connection:
         config = self._config
-        context = None
-        if config.tls is not None:
-            context = await asyncio.to_thread(tls_context, config.tls, self._folder)
         return Connection(
             config.host,
             config.effective_port,
@@ -75,30 +76,26 @@ class MqttSink:
             will=aiomqtt.Will(will.topic, will.payload, 1, will.retain) if will is not None else None,
             keepalive=round(config.keepalive),
             tls_context=context,
+            socket_options=_NO_DELAY,
             tls_insecure=True if config.tls is not None and not config.tls.verify else None,
         )
 
     async def _connect(self, connection: Connection) -> None:
-        """Connect. A cancelled connect is waited for, because its thread cannot be stopped; then it is torn down."""
+        """Connect. A connect that is cancelled is waited for, because its thread cannot be stopped."""
         connecting = asyncio.ensure_future(connection.__aenter__())
         try:
             await asyncio.shield(connecting)
         except asyncio.CancelledError:
-            await asyncio.wait([connecting])
-            if connecting.cancelled() or connecting.exception() is None:
-                connection.abort()
+            await asyncio.gather(connecting, return_exceptions=True)
             raise
         except aiomqtt.MqttCodeError as error:
-            connection.abort()
             if isinstance(error.rc, ReasonCode):
                 raise connect_fault(error.rc.value, str(error.rc)) from error
             raise LinkLost(f"{self._where}: {error}") from error
         except aiomqtt.MqttError as error:
-            connection.abort()
             cause = error.__context__ if isinstance(error.__context__, OSError) else error
             raise transport_fault(cause, self._where) from error
         except ValueError as error:
-            connection.abort()
             raise ConfigFault(f"{self._where}: {error}", code="config_invalid") from error
 
 
@@ -144,6 +141,15 @@ class MqttSession:
     async def watch(self) -> NoReturn:
         """Raise the fault that ends the session, when it does."""
         raise await asyncio.shield(self._end)
+
+    async def greet(self, birth: Message | None) -> None:
+        """Say that we are here. A platform that refuses even this needs somebody to look at it: ConfigFault."""
+        if birth is None:
+            return
+        try:
+            await self.send(birth)
+        except Rejected as error:
+            raise ConfigFault(str(error), code=error.code) from error
 
     async def leave(self, farewell: Message | None) -> None:
         """Say farewell and disconnect in order, in at most two seconds; a link that is lost is let go."""
