@@ -299,6 +299,25 @@ def device_topics(broker: ScriptedBroker) -> list[str]:
     return [one.topic.rpartition("/")[2] for one in broker.received if "/status/" in one.topic]
 
 
+def test_a_link_that_flaps_is_told_once(tmp_path):
+    """A broker that lets us in and cuts every message off: one line, however often."""
+
+    async def main():
+        cut = True
+        async with memory_bus(tmp_path) as bus, ScriptedBroker(on_data(lambda _: -0x8B - 256 if cut else 0)) as broker:
+            lane = make_lane(bus, tmp_path, broker.port)
+            await put_batches(bus, 0, 2)
+            async with running(lane):
+                await until(lambda: broker.connects >= 5)
+                cut = False
+                await until(lambda: lane.status.backlog == 0)
+
+    with capture_logs() as logs:
+        asyncio.run(main())
+    assert [log["event"] for log in logs] == ["lane_down", "lane_up"]
+    assert logs[0]["reason"] == "broker_stopped"
+
+
 def test_another_client_with_our_name_is_not_fought(tmp_path):
     async def main():
         taken = [True]

@@ -447,3 +447,30 @@ def test_nats_as_the_broker(nats):
     assert retained(nats, STATUS, "-V", "311") == b'"bye"'
     fault = fault_of(sink(nats, protocol="5"))
     assert isinstance(fault, ConfigFault | LinkLost)
+
+
+def test_paths_that_a_lane_does_not_take():
+    """A receipt nobody waits for, a message given up while it waited, a link lost while leaving."""
+
+    async def main():
+        async with ScriptedBroker(lambda publish: -1 if publish.topic == "slow" else 0) as broker:
+            target = sink(broker.port, in_flight=1)
+            async with target.open(will=WILL, birth=BIRTH, farewell=BYE) as session:
+                first = asyncio.ensure_future(session.send(Message("slow", b"x")))
+                await until(lambda: len(broker.received) == 2)
+                first.cancel()
+                late = asyncio.ensure_future(session.send(Message("a", b"x")))
+                await asyncio.sleep(0)
+                late.cancel()
+                session._acknowledged(65_000, 0, "Success")
+                broker.drop()
+                with pytest.raises(LinkLost):
+                    await session.watch()
+            assert [one.topic for one in broker.received] == [STATUS, "slow"]
+
+    asyncio.run(main())
+
+
+def test_a_host_name_that_cannot_be():
+    fault = fault_of(sink(1883, host=f"{'a' * 70}..b"))
+    assert (type(fault), fault.code) == (ConfigFault, "config_invalid")
