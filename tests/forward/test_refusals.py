@@ -231,7 +231,7 @@ def test_a_refused_schema_costs_only_its_own_device(tmp_path):
 def test_fresh_first_with_backfill_rate(tmp_path):
     async def main():
         async with memory_bus(tmp_path) as bus:
-            await put_batches(bus, 0, 6)
+            await put_batches(bus, 0, 16)
             async with ScriptedBroker() as broker:
                 lane = make_lane(bus, tmp_path, broker.port, order="fresh_first", backfill_rate=20)
                 loop = asyncio.get_running_loop()
@@ -239,15 +239,15 @@ def test_fresh_first_with_backfill_rate(tmp_path):
                     await until(lambda: broker.data())
                     start = loop.time()
                     await put_batches(bus, 100, 3)
-                    await until(lambda: len(broker.data()) == 9)
+                    await until(lambda: len(broker.data()) == 19)
                     taken = loop.time() - start
                 return read(broker)[0], taken
 
     numbers, taken = asyncio.run(main())
-    assert sorted(numbers) == [0, 1, 2, 3, 4, 5, 100, 101, 102]
+    assert sorted(numbers) == [*range(16), 100, 101, 102]
     assert [number for number in numbers if number >= 100] == [100, 101, 102]
-    assert numbers.index(102) < numbers.index(5), "live batches overtake the backlog"
-    assert taken >= 0.15, "five batches of backlog at 20 a second"
+    assert numbers.index(102) < numbers.index(15), "live batches overtake the backlog"
+    assert taken >= 0.6, "fifteen batches of backlog at 20 a second"
 
 
 def test_receive_maximum_and_packet_size_of_the_broker_are_kept(tmp_path):

@@ -218,10 +218,10 @@ def test_slow_but_steady_is_not_silence():
         order = iter(range(1, 7))
 
         async def later(_publish):
-            await asyncio.sleep(0.15 * next(order))
+            await asyncio.sleep(0.2 * next(order))
             return 0
 
-        async with ScriptedBroker(later) as broker, sink(broker.port, ack_timeout="400ms").open() as session:
+        async with ScriptedBroker(later) as broker, sink(broker.port, ack_timeout="1s").open() as session:
             await asyncio.gather(*(session.send(Message("a", b"x")) for _ in range(6)))
             broker.decide = lambda _: -1
             with pytest.raises(LinkLost) as caught:
