@@ -49,6 +49,7 @@ class JournalStore:
         self.path = path
         self.state = State("", 0)
         self.loss: list[Gap] = []
+        self.rebuilt = 0
         self._synchronous = config.synchronous
         self._clock = clock
         self._lock = lock
@@ -259,6 +260,7 @@ class JournalStore:
                 self.state = self.stored_state()
             except (sqlite3.Error, OSError) as error:
                 raise StoreStuck(f"a damaged journal cannot be replaced: {error}") from error
+        self.rebuilt += 1
         self._broken = False
 
     def stored_state(self) -> State:

@@ -65,7 +65,7 @@ def state_crc(name: str, value: str) -> int:
 
 def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
     """Open for writing, making the file where there is none. Raises sqlite3.Error, OSError."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2)
     try:
         connection.execute(f"PRAGMA page_size = {PAGE}")
         connection.execute("PRAGMA auto_vacuum = incremental")
@@ -85,7 +85,7 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     """Second connection of the process that writes, for any one thread. Raises sqlite3.Error."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2)
     connection.execute("PRAGMA query_only = on")
     return connection
 

@@ -48,7 +48,7 @@ class LocalBus:
         self.newest = state.place
         self.recent = Recent(config.cache)
         self.now = clock
-        self.statistics = BusStatistics(kind=store.kind, limit_bytes=config.limit)
+        self.statistics = BusStatistics(kind=store.kind, limit_bytes=config.limit, quarantined=store.rebuilt)
         self._loop = asyncio.get_running_loop()
         self._store, self._config, self._reader = store, config, reader
         self._bases: dict[int, int] = {}

@@ -20,6 +20,7 @@ class MemoryStore:
     def __init__(self, gateway: str) -> None:
         self.state = State(gateway=gateway, epoch=int(time.time()))
         self.loss: list[Gap] = []
+        self.rebuilt = 0
         self._rows: dict[int, Row] = {}
         self._lock = threading.Lock()
 

@@ -103,6 +103,8 @@ class Store(Protocol):
     state: State
     loss: list[Gap]
     """What opening it found missing; declared by the bus as the first thing."""
+    rebuilt: int
+    """How often it was begun anew because of damage, since start."""
 
     def positions(self) -> dict[str, Position]:
         """Positions of all consumers known."""

@@ -275,8 +275,8 @@ class Endpoint:
     def _due(self, job: PollJob, skipped: int) -> None:
         """Act on a tick of a job's scan rate."""
         device = job.device
-        if device.parked:
-            return
+        if device.parked or device.status.state is DeviceState.CONNECTING:
+            return  # nothing is missed before the first try has come to an end
         if skipped:
             self._overrun(job, skipped)
         if job.queued:
