@@ -74,7 +74,7 @@ def test_nothing_that_was_visible_is_lost(journal):
     for _ in range(KILLS):
         printed = run_and_kill(journal.folder, number, chance.uniform(0.0, 0.25))
         assert printed
-        for epoch, seq, crc, first, last in printed:
+        for epoch, seq, crc, _, last in printed:
             assert seen.get((epoch, seq), crc) == crc  # again, perhaps: the position may be a little behind
             seen[epoch, seq] = crc
             number = max(number, last + 1)
