@@ -12,7 +12,7 @@ from benchmarks.processes import plant
 
 def broker_outage(course: Course, folder: Path) -> Outcome:
     """Broker down, devices read on, broker back: everything arrives."""
-    outcome = Outcome("broker")
+    outcome = Outcome("broker-stopped")
     with plant(course.setting(), folder) as run:
         begin(run, course)
         run.broker.stop(10.0)
@@ -32,7 +32,7 @@ def broker_outage(course: Course, folder: Path) -> Outcome:
 
 SCENARIOS: Final = (
     Scenario(
-        "broker",
+        "broker-stopped",
         "broker stopped, started again",
         "live data",
         broker_outage,
