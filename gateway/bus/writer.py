@@ -36,7 +36,7 @@ class Writer:
         self._positions: dict[str, str | None] = {}
         self._removable: list[Range] | None = None
         self._aside: set[int] = set()
-        self._damaged = False
+        self._damaged = -1
         self._woken = False
         self._stop = False
         self._thread = threading.Thread(target=self._run, name="bus-writer", daemon=True)
@@ -65,10 +65,10 @@ class Writer:
             self._aside.add(place)
             self._wake()
 
-    def rebuild(self) -> None:
-        """The store's structure was found damaged."""
+    def rebuild(self, rebuilt: int) -> None:
+        """The store's structure was found damaged, when it had been rebuilt so many times: not if it was since."""
         with self._changed:
-            self._damaged = True
+            self._damaged = rebuilt
             self._wake()
 
     def give_up_oldest(self) -> Sealed | None:
@@ -104,8 +104,7 @@ class Writer:
             self._woken = False
             taken = self._take()
             stop = self._stop and not self._sealed
-            self._ledger.store.broken |= self._damaged
-            self._damaged = False
+            ledger.store.broken |= self._damaged == ledger.store.rebuilt
         for sealed in taken:
             self._ledger.take(sealed)
         self._committed(self._ledger.attempt(final=stop))
