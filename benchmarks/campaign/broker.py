@@ -135,8 +135,8 @@ def auth(course: Course, folder: Path) -> Outcome:
         time.sleep(course.outage)
         _password(passwords, "right")
         run.broker.signal(signal.SIGHUP)
-        # the wait doubles with each refusal, so it is never longer than all before it, and 30 s
-        _recover(outcome, run, course, course.outage + REFUSED_AGAIN + BACK)
+        # waits double from 15 to 30 s on, so the last is never longer than twice all before it, and 30 s
+        _recover(outcome, run, course, 2 * course.outage + REFUSED_AGAIN + BACK)
         report = end(run, outcome)
     refusals = run.gateway.tail(1 << 20).count("auth_refused")
     outcome.check("the refusal is named, once", refusals == 1, f"auth_refused {refusals} times in the log")

@@ -91,6 +91,7 @@ class Lane:
             name, gateway, config, bus, sink.topics, PAYLOADS[config.payload](gateway), Spool(spool), self._status
         )
         self._failures = 0
+        self._refused = False
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._ended = asyncio.Event()
@@ -181,6 +182,8 @@ class Lane:
     async def _pause(self, fault: Exception) -> None:
         """Wait before the next try: doubling, with jitter, cut short when the gateway is stopping."""
         slow = isinstance(fault, AuthFault | ConfigFault) or _code(fault) in _SLOW
+        if slow != self._refused:  # a refusal after a lost link is the first refusal
+            self._refused, self._failures = slow, 0
         retry = self._refusal if slow else self._link
         wait = min(retry.longest, retry.first * 2 ** min(self._failures, 30))
         self._failures += 1

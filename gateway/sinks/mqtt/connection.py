@@ -97,6 +97,25 @@ class Connection(aiomqtt.Client):
             if self._client.socket() is None or self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 break
 
+    def _on_socket_register_write(self, client: Client, userdata: Any, sock: Any) -> None:  # noqa: ARG002
+        """As in aiomqtt, but a socket that was closed before its turn came is let be.
+
+        Its number is no longer its own by then: to watch it would fail, or watch somebody else's socket.
+        """
+
+        def write() -> None:
+            try:
+                client.loop_write()
+            except Exception as error:  # noqa: BLE001 - paho raises what it likes; all of it ends the connection
+                if not self._disconnected.done():
+                    self._disconnected.set_exception(error)
+
+        def watch() -> None:
+            if sock.fileno() >= 0:
+                self._loop.add_writer(sock.fileno(), write)
+
+        self._loop.call_soon_threadsafe(watch)
+
     def _on_connect(
         self,
         client: Client,
