@@ -10,7 +10,7 @@ SLOW = ("broker-auth", "broker-small-untold")
 
 @pytest.fixture(scope="module")
 def outcomes(side_by_side):
-    return side_by_side(sorted(SCENARIOS, key=lambda scenario: scenario.name not in SLOW), at_once=6)
+    return side_by_side(sorted(SCENARIOS, key=lambda scenario: scenario.name not in SLOW), at_once=8)
 
 
 @pytest.mark.timeout(240)
