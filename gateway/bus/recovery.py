@@ -69,13 +69,16 @@ def _open(store: JournalStore, gateway: str, now: int) -> JournalStore:
             raise ConfigFault(f"bus.path: {path}: {error}", code="journal_not_writable") from error
         state = store.state
     if state is None:
-        store.begin(State(gateway, max(now // 10**9, highest_epoch(path) + 1)))
+        epoch = max(now // 10**9, highest_epoch(path) + 1)
+        store.begin(State(gateway, epoch, last_time=now, closed=now))  # nothing is covered before
         return store
     store.loss.append(_restarted(state, now))
-    if promised.hidden == 1:
-        # Torn by a power cut, or gone bad after it had been committed and perhaps delivered: nobody can tell. A new
-        # epoch makes sure that its numbers mean nothing else.
+    torn = promised.hidden == 1
+    if torn:
         store.loss.insert(0, Gap("corruption", state.closed, now, detail="the last transaction was torn"))
+    if torn or (state.weak and not state.stopped):
+        # What was committed last, and perhaps delivered, may be gone with the power: nobody can tell. A new epoch makes
+        # sure that its numbers mean nothing else.
         state.past = [*state.past, (state.epoch, state.base)]
         state.epoch, state.base = max(now // 10**9, state.epoch + 1), state.place
     if not state.batches:
