@@ -167,9 +167,9 @@ class Ends:
         undeclared = [(poll, end.phase, at) for poll, end, at in missing if not _declared(gaps, at)]
         scattered = self._scattered({poll for poll, _, _ in killed})
         width = self.course.pattern.width
+        outcome.check("a number is never given out twice", not self._changed, self._changed[:5])
         if strict:
             outcome.check("nothing that was committed is lost", not known, known[:5])
-            outcome.check("a number is never given out twice", not self._changed, self._changed[:5])
             early = [
                 (poll, round(age, 2)) for (poll, _, _), age in zip(killed, ages, strict=True) if age > COMMIT_WINDOW
             ]
