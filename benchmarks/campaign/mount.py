@@ -94,7 +94,7 @@ class LoopDisk:
                     taken += size
                     continue
                 taken += file.write(bytes(disk.f_frsize))
-        return taken
+        return self._filler.stat().st_blocks * 512
 
     def free(self) -> None:
         """Give the space back."""
