@@ -111,6 +111,7 @@ class Ledger:
         self._remove_due = 0.0
         self._age_due = clock()
         self._oldest_time = 0
+        self._full = False
 
     def take(self, sealed: Sealed) -> None:
         """Pack a batch; it is committed by the next attempt."""
@@ -145,10 +146,14 @@ class Ledger:
 
     def _attempt(self, outcome: Outcome, *, final: bool) -> None:
         self._look_at_disk()
+        if self._full:
+            self.store.tidy()  # with space again, the file may grow: before anything is given up for the lack of it
         acknowledged = self._acknowledged(final=final)
         try:
             self._commit(outcome, list(self.held), acknowledged)
+            self._full = False
         except StoreFull:
+            self._full = True
             # One step at a time: first make room with as little writing as possible, then one batch after another.
             self.store.relieve()
             self._one_by_one(outcome)
@@ -156,8 +161,9 @@ class Ledger:
 
     def _one_by_one(self, outcome: Outcome) -> None:
         """Raises StoreFull when that does not help either."""
-        need = self.held[0].weight if self.held else 0
-        self._commit(outcome, [], self._acknowledged(final=True), need)
+        acknowledged = self._acknowledged(final=True)
+        need = self.held[0].weight - sum(each.size for each in acknowledged) if self.held else 0
+        self._commit(outcome, [], acknowledged, need)
         tries = 0
         while self.held and not outcome.full:
             try:
