@@ -91,7 +91,7 @@ KINDS: Final[dict[str, Callable[[Path, int, random.Random], None]]] = {"flip": _
 
 
 def damaged(course: Course, folder: Path) -> Outcome:
-    """``course.moments`` batches in a journal; every kind of damage at every page."""
+    """``course.times`` batches in a journal; every kind of damage at every page."""
     outcome = Outcome("damage")
     asyncio.run(_all(course, folder, outcome))
     return outcome
@@ -101,7 +101,7 @@ async def _all(course: Course, folder: Path, outcome: Outcome) -> None:
     chance = random.Random(SEED)
     cases: dict[str, int] = {}
     refused, false, silent, slow = [], [], [], 0.0
-    for original in [await _original(folder / kind, course.moments, killed=kind == "killed") for kind in STATES]:
+    for original in [await _original(folder / kind, course.times, killed=kind == "killed") for kind in STATES]:
         for blow in _blows(original.folder):
             copy = folder / "copy"
             shutil.copytree(original.folder, copy)

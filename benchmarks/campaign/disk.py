@@ -112,7 +112,7 @@ def failing_sync_kill(course: Course, folder: Path) -> Outcome:
     outcome = Outcome("disk-eio-kill")
     with _faulty(course.setting(), folder) as (run, order):
         begin(run, course)
-        for _ in range(course.moments):
+        for _ in range(course.times):
             order(BAD)
             failed = time.time_ns()
             time.sleep(course.outage)
@@ -124,7 +124,7 @@ def failing_sync_kill(course: Course, folder: Path) -> Outcome:
     gaps = [gap for gap in report["gaps"] if gap["reason"] == "restart"]
     late = [each for each in report["missing"] if not _within(gaps, each)]
     outcome.check("what is missing lies in a declared gap", not late, late[:5])
-    outcome.check("the restart is declared", len(gaps) == course.moments, gaps)
+    outcome.check("the restart is declared", len(gaps) == course.times, gaps)
     outcome.declared, outcome.lost = report["lost"], 0 if not late else report["lost"]
     outcome.figures |= {"seconds_not_committed": round((killed - failed) / 1e9, 1)}
     return outcome
@@ -218,8 +218,8 @@ SCENARIOS: Final = (
         "every sync fails (EIO), gateway killed, disk works, started again",
         "live data",
         failing_sync_kill,
-        short=replace(QUICK, outage=1.0, moments=1),
-        long=replace(LONG, outage=10.0, moments=10),
+        short=replace(QUICK, outage=1.0, times=1),
+        long=replace(LONG, outage=10.0, times=10),
     ),
     Scenario("disk-slow", "every sync takes 500 ms", "live data", slow_sync, short=QUICK, long=LONG),
     Scenario(
@@ -227,8 +227,8 @@ SCENARIOS: Final = (
         "journal torn, cut and flipped at every page",
         "backlog",
         damaged,
-        short=Course(moments=6),
-        long=Course(moments=40),
+        short=Course(times=6),
+        long=Course(times=40),
     ),
 )
 NEEDS_MOUNT: Final = {"disk-full", "disk-full-offline"}

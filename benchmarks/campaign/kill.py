@@ -105,7 +105,7 @@ def kills(course: Course, folder: Path) -> Outcome:
     chance = random.Random(SEED)
     with plant(course.setting(), folder) as run:
         ends = Ends(run, course, folder / "journal.db")
-        for number in range(course.moments):
+        for number in range(course.times):
             if number % 2:
                 ends.begin()
                 time.sleep(chance.uniform(0, LATE))
@@ -136,7 +136,7 @@ def kills_while_full(course: Course, folder: Path) -> Outcome:
         ends = Ends(run, course, folder / "journal.db")
         ends.begin()
         run.broker.stop(10.0)
-        for number in range(course.moments):
+        for number in range(course.times):
             if number:
                 ends.start()
                 ends.wait(ends.opened, "the journal is not opened")
@@ -164,7 +164,7 @@ def first_commits(course: Course, folder: Path) -> Outcome:
     chance = random.Random(SEED)
     with plant(course.setting(), folder) as run:
         ends = Ends(run, course, folder / "journal.db")
-        for number in range(course.moments):
+        for number in range(course.times):
             if number:
                 _stop(ends, outcome)
                 for file in folder.glob("journal.db*"):
@@ -202,7 +202,7 @@ def drain(course: Course, folder: Path) -> Outcome:
     with plant(course.setting(), folder) as run:
         ends = Ends(run, course, folder / "journal.db")
         run.gateway.command += [f"--drain={DRAIN:g}s"]
-        for _ in range(course.moments):
+        for _ in range(course.times):
             ends.begin()
             time.sleep(course.steady)
             _stop(ends, outcome)
@@ -334,32 +334,32 @@ SCENARIOS: Final = (
         "gateway killed at random moments, during recovery, schema publication and first commit too",
         "full load",
         kills,
-        short=replace(SMALL, moments=10),
-        long=replace(FULL, moments=200),
+        short=replace(SMALL, times=10),
+        long=replace(FULL, times=200),
     ),
     Scenario(
         "kills-full",
         "broker down, journal at its limit, gateway killed at random moments, broker back",
         "backlog that is being given up",
         kills_while_full,
-        short=replace(SMALL, moments=3),
-        long=replace(FULL, scan=0.02, moments=30),
+        short=replace(SMALL, times=3),
+        long=replace(FULL, scan=0.02, times=30),
     ),
     Scenario(
         "kills-first",
         "gateway killed around the first commit of a new journal",
         "full load",
         first_commits,
-        short=replace(SMALL, moments=3),
-        long=replace(FULL, moments=40),
+        short=replace(SMALL, times=3),
+        long=replace(FULL, times=40),
     ),
     Scenario(
         "stop",
         "SIGTERM, started again",
         "full load",
         drain,
-        short=replace(SMALL, moments=2),
-        long=replace(FULL, moments=20),
+        short=replace(SMALL, times=2),
+        long=replace(FULL, times=20),
     ),
     Scenario(
         "stop-offline",

@@ -43,7 +43,7 @@ def _cuts(name: str, course: Course, folder: Path, synchronous: str) -> Outcome:
     bus = {"path": "disk/journal.db", "synchronous": synchronous}
     with LoopDisk(folder) as disk, plant(course.setting(bus=bus), folder) as run:
         ends = Ends(run, course, disk.point / "journal.db")
-        for number in range(course.moments):
+        for number in range(course.times):
             if number % 4 == 0:  # the first commits of a new or recovered journal
                 ends.start()
                 ends.wait(ends.opened, "the journal is not opened")
@@ -92,15 +92,15 @@ SCENARIOS: Final = (
         "power cut under the journal, synchronous full",
         "full load",
         cut_full,
-        short=replace(SMALL, moments=5),
-        long=replace(FULL, moments=50),
+        short=replace(SMALL, times=5),
+        long=replace(FULL, times=50),
     ),
     Scenario(
         "power-normal",
         "power cut under the journal, synchronous normal",
         "full load",
         cut_normal,
-        short=replace(SMALL, moments=2),
-        long=replace(FULL, moments=20),
+        short=replace(SMALL, times=2),
+        long=replace(FULL, times=20),
     ),
 )

@@ -76,9 +76,9 @@ def _open(store: JournalStore, gateway: str, now: int) -> JournalStore:
     torn = promised.hidden == 1
     if torn:
         store.loss.insert(0, Gap("corruption", state.closed, now, detail="the last transaction was torn"))
-    if torn or (state.weak and not state.stopped):
-        # What was committed last, and perhaps delivered, may be gone with the power: nobody can tell. A new epoch makes
-        # sure that its numbers mean nothing else.
+    if torn or (not state.stopped and (state.weak or not promised.frames)):
+        # What was committed last, and perhaps delivered, may be gone with the power, or with a log that somebody has
+        # removed: nobody can tell. A new epoch makes sure that its numbers mean nothing else.
         state.past = [*state.past, (state.epoch, state.base)]
         state.epoch, state.base = max(now // 10**9, state.epoch + 1), state.place
     if not state.batches:

@@ -59,3 +59,22 @@ def test_a_kill_before_the_first_commit_is_a_gap_since_the_start(journal, tmp_pa
             assert (gap.reason, gap.since, gap.until) == ("restart", start, start + 5 * 10**9)
 
     asyncio.run(main())
+
+
+def test_a_write_ahead_log_that_was_removed_is_a_gap_and_a_new_epoch(journal, tmp_path):
+    start = 1_700_000_000 * 10**9
+
+    async def main():
+        async with journal.open(clock=lambda: start) as bus:
+            await journal.put(bus, start + 1, start + 2)
+            cut = disk_after(journal, tmp_path / "cut")
+            epoch = bus.epoch
+        (tmp_path / "cut" / "journal.db-wal").unlink()
+        async with cut.open(clock=lambda: start + 5 * 10**9) as bus:
+            await bus.flush()
+            (batch,) = await cut.take(bus.consumer("lane"), 1)
+            (gap,) = cut.gaps(batch)
+            assert bus.epoch > epoch
+            assert (gap.reason, gap.since, gap.until) == ("restart", start, start + 5 * 10**9)
+
+    asyncio.run(main())
