@@ -21,7 +21,7 @@ from typing import Any, Final
 from benchmarks.campaign.damage import damaged
 from benchmarks.campaign.ends import STAMP_SLACK
 from benchmarks.campaign.mount import LoopDisk
-from benchmarks.campaign.scenario import Course, Outcome, Scenario, begin, end, polls, wait
+from benchmarks.campaign.scenario import Course, Outcome, Scenario, Skipped, begin, end, polls, wait
 from benchmarks.processes import Plant, Setting, Unfit, plant
 
 SLOW: Final = 500
@@ -154,7 +154,7 @@ def _library() -> Path:
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except FileNotFoundError:
-        raise Unfit("gcc is not installed: apt-get install gcc libc6-dev") from None
+        raise Skipped("gcc is not installed: apt-get install gcc libc6-dev") from None
     except subprocess.CalledProcessError as error:
         raise Unfit(f"gcc: {error.stderr}") from None
     return library
@@ -231,6 +231,3 @@ SCENARIOS: Final = (
         long=Course(times=40),
     ),
 )
-NEEDS_MOUNT: Final = {"disk-full", "disk-full-offline"}
-"""Scenarios that cannot be run where `benchmarks.campaign.mount.why_not` has something to say."""
-NEEDS_GCC: Final = {"disk-eio", "disk-eio-kill", "disk-slow"}

@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
+from benchmarks.campaign.scenario import Skipped
 from benchmarks.processes import Unfit
 
 SHUTDOWN: Final = 0x8004587D
@@ -31,7 +32,7 @@ MEGABYTE: Final = 1 << 20
 
 
 class LoopDisk:
-    """A context manager; ``point`` is where it is mounted."""
+    """A context manager; ``point`` is where it is mounted. Raises Skipped where nothing can be mounted."""
 
     def __init__(self, folder: Path, megabytes: int = 256) -> None:
         self.image = folder / "disk.ext4"
@@ -40,12 +41,18 @@ class LoopDisk:
         self._filler = self.point / "filler"
 
     def __enter__(self) -> Self:
+        if reason := why_not():
+            raise Skipped(reason)
+        self.make()
+        return self
+
+    def make(self) -> None:
+        """Make it and mount it. Raises Unfit where that cannot be done."""
         self.point.mkdir()
         with self.image.open("wb") as file:
             file.truncate(self._size)
         _run("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", str(self.image))
         self.mount()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.unmount()
@@ -116,8 +123,10 @@ def why_not() -> str:
         if shutil.which(program, path=os.defpath + ":/usr/sbin:/sbin") is None:
             return f"{program} is not installed"
     with tempfile.TemporaryDirectory() as folder:
+        disk = LoopDisk(Path(folder), 16)
         try:
-            with LoopDisk(Path(folder), 16):
-                return ""
+            disk.make()
         except Unfit as error:
             return str(error)
+        disk.unmount()
+        return ""

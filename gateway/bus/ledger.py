@@ -41,7 +41,7 @@ GUARD_SECONDS: Final = 1.0
 AGE_SECONDS: Final = 600
 SECOND: Final = 1_000_000_000
 PATIENCE: Final = SECOND // 5
-"""On a full disk a batch waits so long (ns) for older ones to be acknowledged, before older ones are given up for it."""
+"""On a full disk a batch waits so long (ns) for older ones to be acknowledged, before they are given up for it."""
 SET_ASIDE: Final = "a damaged batch was set aside"
 OVERSHOOT: Final = 4
 """stop_reading takes this many times batch_bytes beyond the limit: what was already read when readers were stopped."""
