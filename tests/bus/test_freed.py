@@ -1,4 +1,4 @@
-"""A disk that is full while a lane keeps up, or only for a moment: then nothing has to be given up."""
+"""A disk that is full for a moment only: then nothing has to be given up."""
 
 import asyncio
 
@@ -9,31 +9,6 @@ def limit_pages(bus, pages):
     """What SQLite then does is what it does on a full disk."""
     bus._store.most_pages = pages
     bus._store.connection.execute(f"PRAGMA max_page_count = {pages}")
-
-
-def test_what_is_acknowledged_goes_before_what_is_not(journal):
-    async def main():
-        async with journal.open(linger="5ms", batch_bytes=SIZE) as bus:
-            consumer = bus.consumer("lane")
-
-            async def keep_up():
-                found = 0
-                while found < 60:
-                    batch = await consumer.fetch()
-                    found += batch.frames
-                    await asyncio.sleep(0.01)
-                    consumer.acknowledge(batch.seq)
-
-            lane = asyncio.create_task(keep_up())
-            limit_pages(bus, 30)
-            for number in range(60):
-                bus.publish(journal.frame(number, SIZE), 1)
-                await asyncio.sleep(0.03)
-            async with asyncio.timeout(20):
-                await lane
-            assert bus.statistics.dropped_batches == 0
-
-    asyncio.run(main())
 
 
 def test_nothing_is_given_up_when_there_is_space_again(journal):
