@@ -60,7 +60,23 @@ class LoopDisk:
 
     def mount(self) -> None:
         """Mount it; ext4 replays its journal where it was cut."""
+        if self._held():
+            # Somebody else's mount namespace, made meanwhile, still has the file system that was shut down. A copy of
+            # the image is the same disk, and a new file system to the kernel.
+            fresh = self.image.with_name(f"disk-{time.monotonic_ns()}.ext4")
+            _run("cp", "--sparse=always", str(self.image), str(fresh))
+            self.image.unlink()
+            self.image = fresh
         _run("mount", "-t", "ext4", "-o", "loop", str(self.image), str(self.point))
+
+    def _held(self) -> bool:
+        """True when a loop device keeps the image although it was unmounted; they let go a moment later."""
+        deadline = time.monotonic() + 1
+        while held := bool(_run("losetup", "-j", str(self.image))):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        return held
 
     def unmount(self) -> None:
         """Unmount it. Nobody may have a file of it open."""
@@ -108,10 +124,11 @@ class LoopDisk:
         self._filler.unlink()
 
 
-def _run(*command: str) -> None:
+def _run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Unfit(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout
 
 
 @cache
