@@ -83,15 +83,31 @@ class JournalStore:
             self._connection = layout.connect(self.path, synchronous=self._synchronous, log=self._log)
 
     def begin(self, state: State) -> None:
-        """Go on from ``state``, which from now on says that the gateway runs. A disk that is full is no obstacle."""
+        """Go on from ``state``, which from now on says that the gateway runs. A disk that is full is no obstacle.
+
+        Made durable in any case: whatever ``synchronous`` says, the next start has to know that there was this one.
+        """
         self.state = state
         self.state.stopped = 0
+        self.state.weak = self._synchronous != "full"
         with suppress(StoreStuck):
+            self._synchronise("full")
             try:
                 self.apply(Change(self.state))
             except StoreFull:
                 self.relieve()
                 self.apply(Change(self.state))
+            finally:
+                self._synchronise(self._synchronous)
+            self._copy_log()
+
+    def _copy_log(self) -> None:
+        """So that the file alone, without its log, tells that this run was there. When the disk is full: later."""
+        with suppress(sqlite3.OperationalError):
+            self.connection.execute("PRAGMA wal_checkpoint").fetchall()
+
+    def _synchronise(self, how: str) -> None:
+        self.connection.execute(f"PRAGMA synchronous = {how}")
 
     def positions(self) -> dict[str, Position]:
         """Positions of all consumers known."""

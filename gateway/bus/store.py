@@ -78,6 +78,8 @@ class State(msgspec.Struct, omit_defaults=True):
     """When the newest batch was closed."""
     stopped: int = 0
     """When the gateway stopped in order; 0 while it runs, and after a kill."""
+    weak: bool = False
+    """Commits are not synced one by one (``synchronous`` is not full): after a power cut, the newest may be missing."""
     past: list[tuple[int, int]] = []
     """(epoch, base) of epochs from which batches were saved, oldest first."""
 

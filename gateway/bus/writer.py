@@ -15,7 +15,7 @@ from gateway.bus.cursor import Range
 from gateway.bus.ledger import Ledger, Outcome
 from gateway.model.schema import SchemaId
 
-RETRY_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 0.25
 
 
 class Writer:
