@@ -2,7 +2,7 @@
 
     script/bench pipeline --devices 100 --registers 1000 --change all --rate max --seconds 20 --json
 
-CPU is that of the gateway process (all threads, user and system) over the window, divided by the points that reached
+CPU is that of the gateway (all its processes and threads, user and system) over the window, divided by the points that reached
 the subscriber in it. The journal is on a real disk with synchronous=FULL, the broker is Mosquitto, QoS 1. Afterwards
 the gateway is stopped in order, and what was served is held against what arrived, from the first read to the last.
 The last line of output is one JSON object. Exit code 1: something was lost, wrong or came twice; 2: it could not run.
@@ -199,6 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--warm-up", type=float, default=3.0, help="seconds between the first data and the window")
     parser.add_argument("--units-per-port", type=int, default=1, help="devices that share a connection, by unit id")
     parser.add_argument("--lanes", type=int, default=1, help="platforms, each with its own verifying subscriber")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the devices (default 1)")
     parser.add_argument("--pipeline", type=int, default=8, help="requests on the wire per connection (default 8)")
     parser.add_argument("--linger", default=None, help="the bus's linger, if not its default")
     parser.add_argument("--floor", action="store_true", help="a plain C loop in the gateway's place, for comparison")
@@ -207,7 +208,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     workload = {
         name: getattr(options, name.replace("-", "_"))
-        for name in ("devices", "registers", "change", "rate", "seconds", "units-per-port", "pipeline", "lanes")
+        for name in (
+            "devices",
+            "registers",
+            "change",
+            "rate",
+            "seconds",
+            "units-per-port",
+            "pipeline",
+            "lanes",
+            "workers",
+        )
     }
     try:
         scan = "0s" if options.rate == "max" else format_duration(parse_duration(options.rate))
@@ -219,6 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
         scan=scan,
         units_per_port=options.units_per_port,
         lanes=options.lanes,
+        workers=options.workers,
         connection={"pipeline": options.pipeline},
         bus={"linger": options.linger} if options.linger else {},
     )

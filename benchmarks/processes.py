@@ -140,12 +140,22 @@ class Child:
 
     def cpu_seconds(self) -> float:
         """CPU time of all its threads so far, user and system, in full resolution (/proc/PID/stat has 10 ms)."""
-        return time.clock_gettime((~self.pid << 3) | _CPU_CLOCK)
+        return cpu_seconds_of(self.pid)
 
     def memory_mb(self) -> tuple[float, float]:
         """Resident memory now, and its highest mark."""
-        lines = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())
-        return int(lines["VmRSS"].split()[0]) / 1024, int(lines["VmHWM"].split()[0]) / 1024
+        return memory_mb_of(self.pid)
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """CPU time of all threads of a process."""
+    return time.clock_gettime((~pid << 3) | _CPU_CLOCK)
+
+
+def memory_mb_of(pid: int) -> tuple[float, float]:
+    """Resident memory of a process now, and its highest mark."""
+    lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(lines["VmRSS"].split()[0]) / 1024, int(lines["VmHWM"].split()[0]) / 1024
 
 
 class Broker(Child):
@@ -231,11 +241,27 @@ class Subscriber(Child):
 
 
 class Gateway(Child):
-    """The gateway, as `xingsha run` starts it."""
+    """The gateway, as `xingsha run` starts it. Its CPU and memory are those of its workers as well."""
 
     def __init__(self, folder: Path, config: Path, environment: dict[str, str] | None = None) -> None:
         command = [sys.executable, "-c", "from gateway.cli import main; main()", "run", str(config)]
         super().__init__("gateway", command, folder, environment)
+
+    def workers(self) -> list[int]:
+        """Process ids of its workers; none where it is one process."""
+        try:
+            return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        except OSError:
+            return []
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all its processes that are there now."""
+        return super().cpu_seconds() + sum(map(cpu_seconds_of, self.workers()))
+
+    def memory_mb(self) -> tuple[float, float]:
+        """Resident memory of all its processes, pages that they share counted for each; and their highest marks."""
+        found = [super().memory_mb(), *map(memory_mb_of, self.workers())]
+        return sum(now for now, _ in found), sum(most for _, most in found)
 
 
 @dataclass
@@ -247,6 +273,7 @@ class Setting:
     """Scan rate; ``0s``: as fast as the devices answer."""
     units_per_port: int = 1
     lanes: int = 1
+    workers: int = 1
     bus: dict[str, Any] = field(default_factory=dict)
     connection: dict[str, Any] = field(default_factory=dict)
     lane: dict[str, Any] = field(default_factory=dict)
@@ -276,7 +303,7 @@ class Setting:
             for number in range(self.pattern.devices)
         }
         return {
-            "gateway": {"id": GATEWAY_ID},
+            "gateway": {"id": GATEWAY_ID, "workers": self.workers},
             "bus": {"kind": "journal", "path": "journal.db", "synchronous": "full"} | self.bus,
             "profiles": {"plain": {"adapter": "modbus", "scan": self.scan, "tags": tags}},
             "connections": connections,

@@ -73,7 +73,8 @@ class Receiver:
                     "missing": runs,
                     "gaps": verifier.gaps,
                     "holes": verifier.holes(),
-                    "epochs": sorted({epoch for epoch, _, _ in verifier.batches}),
+                    "epochs": sorted({epoch for _, epoch, _, _ in verifier.batches}),
+                    "streams": verifier.streams(),
                     "ages": self._ages(),
                 }
             elif question != "mark":

@@ -12,7 +12,6 @@ import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from time import time_ns
 from typing import Final
 
@@ -60,7 +59,7 @@ LEAVE: Final = 4.0
 class Lane:
     """See the module. `run` it once; `status` may be read at any time from the same event loop.
 
-    ``spool``: folder of this lane's dead letters. Raises ConfigFault for a payload that there is not.
+    ``spool``: where this lane's dead letters go. Raises ConfigFault for a payload that there is not.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class Lane:
         bus: Bus,
         sink: Sink,
         gateway: str,
-        spool: Path,
+        spool: Spool,
         *,
         link: Retry = LINK,
         refusal: Retry = REFUSAL,
@@ -88,7 +87,7 @@ class Lane:
         self._news = News()
         self._consumer: Consumer | None = None
         self._shared = Shared(
-            name, gateway, config, bus, sink.topics, PAYLOADS[config.payload](gateway), Spool(spool), self._status
+            name, gateway, config, bus, sink.topics, PAYLOADS[config.payload](gateway), spool, self._status
         )
         self._failures = 0
         self._stop = asyncio.Event()
