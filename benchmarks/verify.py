@@ -7,7 +7,7 @@ works on a whole message at once, so that the judge costs a fraction of the judg
   exactly raw ÷ 10 of each of the 65,536 raw values, or a value that cannot be placed at all.
 * lost: a change that was served and never arrived, or arrived in a report that left out other changes of its read.
   The last read of a block is not judged: the gateway may have been stopped before it had the answer.
-* duplicated: a read that arrived more than once; ``repeated`` of them in a batch known by its (gateway, epoch, seq, part).
+* duplicated: a read that arrived more than once; ``repeated`` of them in a batch known by (gateway, epoch, seq, part).
 """
 
 from __future__ import annotations
