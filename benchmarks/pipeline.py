@@ -5,7 +5,8 @@
 CPU is that of the gateway (all its processes and threads, user and system) over the window, divided by the points that
 reached the subscriber in it. The journal is on a real disk with synchronous=FULL, the broker is Mosquitto, QoS 1.
 Afterwards the gateway is stopped in order, and what was served is held against what arrived, from the first read to
-the last. The last line of output is one JSON object. Exit code 1: something was lost, wrong or came twice; 2: it could not run.
+the last. The last line of output is one JSON object. Exit code 1: something was lost, wrong or came twice; 2: it could
+not run.
 """
 
 from __future__ import annotations

@@ -155,6 +155,7 @@ class Keeper:
                 if report.status is not None:
                     self._last = report.status
                     self._tell(answered=True)
+        self._writer = None  # whoever asks from now on is told at once
         self._tell(answered=False)
 
     def _tell(self, *, answered: bool) -> None:

@@ -215,21 +215,19 @@ def test_a_second_signal_ends_all_at_once():
 
 def test_fewer_workers_deliver_what_the_others_had():
     with running(3) as run:
+        whole = run.gateway.command
+        run.gateway.command = [*whole, "--drain", "200ms"]
         run.gateway.start()
         ready(run)
         run.wait_for_data()
         run.broker.stop(10.0)
         served = polls(run)
         until(lambda: (polls(run) > served + 10).all(), what="reading on without the broker")
-        configured = json.loads((run.folder / "gateway.yaml").read_text())
-        command = [*run.gateway.command, "--drain", "200ms"]
-        run.gateway.command, whole = command, run.gateway.command
         run.gateway.stop(30.0)
         assert run.gateway.process.returncode == 0, run.gateway.tail()
         for number in (2, 3):
             with closing(sqlite3.connect(run.folder / f"journal-{number}.db")) as journal:
                 assert journal.execute("SELECT count(*) FROM batch").fetchone()[0] > 0
-        assert configured["gateway"]["workers"] == 3
         run.gateway.command = whole
         configure(run, 1)
         run.broker.start()
