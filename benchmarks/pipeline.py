@@ -18,6 +18,7 @@ import platform
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
@@ -27,6 +28,7 @@ from typing import Any
 from benchmarks.floor import Floor
 from benchmarks.pattern import Pattern, parse_change
 from benchmarks.processes import ROOT, Child, Plant, Setting, Unfit, plant, run_folder
+from benchmarks.slower import slower
 from gateway.config.fields import format_duration, parse_duration
 
 _DRAIN = 30.0
@@ -64,19 +66,25 @@ class Sample:
         )
 
 
-def measure(setting: Setting, folder: Path, seconds: float, warm_up: float, *, floor: bool = False) -> dict[str, Any]:
-    """Run one workload; the result as it is printed. ``floor``: the C program of floor.c in the gateway's place."""
+def measure(
+    setting: Setting, folder: Path, seconds: float, warm_up: float, *, floor: bool = False, core_share: float = 0.0
+) -> dict[str, Any]:
+    """Run one workload; the result as it is printed. ``floor``: the C program of floor.c in the gateway's place.
+
+    ``core_share``: see slower.py; 0: the gateway's processes run as they like.
+    """
     with plant(setting, folder) as run:
         if floor:
             run.gateway = Floor(run)
         run.gateway.start()
         started = run.wait_for_data()
-        time.sleep(warm_up)
-        samples = [Sample.take(run, "window")]
-        slices = max(1, round(seconds / _SLICE))
-        for number in range(slices):
-            time.sleep(max(0.0, samples[0].time + seconds * (number + 1) / slices - time.monotonic()))
-            samples.append(Sample.take(run))
+        with slower(run.gateway.workers() or [run.gateway.pid], core_share) if core_share else nullcontext():
+            time.sleep(warm_up)
+            samples = [Sample.take(run, "window")]
+            slices = max(1, round(seconds / _SLICE))
+            for number in range(slices):
+                time.sleep(max(0.0, samples[0].time + seconds * (number + 1) / slices - time.monotonic()))
+                samples.append(Sample.take(run))
         ages = run.subscriber.ask("report")["ages"]
         memory, peak = run.gateway.memory_mb()
         stopped = run.gateway.stop(_DRAIN)
@@ -201,6 +209,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--units-per-port", type=int, default=1, help="devices that share a connection, by unit id")
     parser.add_argument("--lanes", type=int, default=1, help="platforms, each with its own verifying subscriber")
     parser.add_argument("--workers", type=int, default=1, help="processes that share the devices (default 1)")
+    parser.add_argument(
+        "--core-share", default="", help="each process of the gateway has one core, for e.g. 25%% of the time"
+    )
     parser.add_argument("--pipeline", type=int, default=8, help="requests on the wire per connection (default 8)")
     parser.add_argument("--linger", default=None, help="the bus's linger, if not its default")
     parser.add_argument("--floor", action="store_true", help="a plain C loop in the gateway's place, for comparison")
@@ -224,6 +235,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         scan = "0s" if options.rate == "max" else format_duration(parse_duration(options.rate))
         pattern = Pattern(options.devices, options.registers, parse_change(options.change))
+        core_share = float(parse_change(options.core_share)) if options.core_share else 0.0
     except ValueError as error:
         parser.error(f"expected {error}" if "expected" not in str(error) else str(error))
     setting = Setting(
@@ -237,10 +249,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
     try:
         with run_folder(options.keep) as folder:
-            result = measure(setting, folder, options.seconds, options.warm_up, floor=options.floor)
+            result = measure(
+                setting, folder, options.seconds, options.warm_up, floor=options.floor, core_share=core_share
+            )
     except Unfit as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    if core_share:
+        workload |= {"core-share": options.core_share}
     workload |= {"measured": "floor" if options.floor else "gateway"}
     result |= {"workload": workload, **circumstances()}
     if not options.json:

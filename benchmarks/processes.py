@@ -138,6 +138,10 @@ class Child:
                 except BrokenPipeError:
                     continue
 
+    def workers(self) -> list[int]:
+        """Process ids of the processes that do its work; none where it does so itself."""
+        return []
+
     def cpu_seconds(self) -> float:
         """CPU time of all its threads so far, user and system, in full resolution (/proc/PID/stat has 10 ms)."""
         return cpu_seconds_of(self.pid)
