@@ -22,11 +22,14 @@ PERIOD: Final = 0.016
 
 @contextmanager
 def slower(pids: Sequence[int], share: float) -> Iterator[None]:
-    """Let each of these processes run for ``share`` of the time, one after the other, each on one core."""
+    """Let each of these processes run for ``share`` of the time, one after the other, each on one core; 1: always."""
     cores = sorted(os.sched_getaffinity(0))
     for number, pid in enumerate(pids):
         for thread in Path(f"/proc/{pid}/task").iterdir():
             os.sched_setaffinity(int(thread.name), {cores[number % len(cores)]})
+    if share >= 1:
+        yield
+        return
     ended = threading.Event()
     thread = threading.Thread(target=_alternate, args=(pids, share, ended), name="slower")
     thread.start()
