@@ -210,7 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--lanes", type=int, default=1, help="platforms, each with its own verifying subscriber")
     parser.add_argument("--workers", type=int, default=1, help="processes that share the devices (default 1)")
     parser.add_argument(
-        "--core-share", default="", help="each process of the gateway has one core, for e.g. 25%% of the time"
+        "--core-share", default="", help="each process of the gateway gets so much of a core, e.g. 25%%"
     )
     parser.add_argument("--pipeline", type=int, default=8, help="requests on the wire per connection (default 8)")
     parser.add_argument("--linger", default=None, help="the bus's linger, if not its default")

@@ -1,8 +1,9 @@
-"""Slower cores: gives each process of a gateway one core, and only a share of its time.
+"""Slower cores: gives each process of a gateway a share of a core, and no more.
 
 To see what a second worker brings, each worker needs a core for itself, and devices, broker and subscriber need some as
-well. Where there are not so many, each worker is kept on one core and stopped for most of every period (SIGSTOP,
-SIGCONT), as if its core were that much slower. The others then find time enough, and the ratio is the workers' own.
+well. Where there are not so many, each worker gets a part of one: it is stopped (SIGSTOP) whenever it has had more CPU
+time than its share, and goes on (SIGCONT) when that is no longer so. The others then find time enough, whoever else
+is busy on the machine matters less, and the ratio is the workers' own.
 """
 
 from __future__ import annotations
@@ -13,25 +14,19 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
-PERIOD: Final = 0.016
-"""Seconds; far below every time-out, far above what a switch costs."""
+from benchmarks.processes import cpu_seconds_of
+
+LOOK: Final = 0.002
+"""Seconds between two looks; far below every time-out, far above what a switch costs."""
 
 
 @contextmanager
 def slower(pids: Sequence[int], share: float) -> Iterator[None]:
-    """Let each of these processes run for ``share`` of the time, one after the other, each on one core; 1: always."""
-    cores = sorted(os.sched_getaffinity(0))
-    for number, pid in enumerate(pids):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), {cores[number % len(cores)]})
-    if share >= 1:
-        yield
-        return
+    """Let each of these processes have so much of a core: all of its threads together, user and system."""
     ended = threading.Event()
-    thread = threading.Thread(target=_alternate, args=(pids, share, ended), name="slower")
+    thread = threading.Thread(target=_hold_back, args=(pids, share, ended), name="slower")
     thread.start()
     try:
         yield
@@ -40,22 +35,18 @@ def slower(pids: Sequence[int], share: float) -> Iterator[None]:
         thread.join()
 
 
-def _alternate(pids: Sequence[int], share: float, ended: threading.Event) -> None:
-    """Stop and continue, by a clock that does not drift: the n-th process begins n shares of a period late."""
-    edges = []
-    for number, pid in enumerate(pids):
-        begin = number / len(pids)
-        edges += [(begin, pid, signal.SIGCONT), ((begin + share) % 1, pid, signal.SIGSTOP)]
-    edges.sort(key=lambda edge: edge[0])
+def _hold_back(pids: Sequence[int], share: float, ended: threading.Event) -> None:
+    began = time.monotonic()
+    had = {pid: cpu_seconds_of(pid) for pid in pids}
+    running = dict.fromkeys(pids, True)
     try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        start = time.monotonic()
-        while not ended.is_set():
-            start += PERIOD
-            for at, pid, number in edges:
-                time.sleep(max(0.0, start + at * PERIOD - time.monotonic()))
-                os.kill(pid, number)
+        while not ended.wait(LOOK):
+            due = share * (time.monotonic() - began)
+            for pid in pids:
+                may = cpu_seconds_of(pid) - had[pid] < due
+                if may != running[pid]:
+                    os.kill(pid, signal.SIGCONT if may else signal.SIGSTOP)
+                    running[pid] = may
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
