@@ -29,6 +29,7 @@ LONGEST_WAIT: Final = 30.0
 """… and one that does, little CPU: the wait doubles up to here."""
 STEADY: Final = 60.0
 """Seconds of work after which the next crash counts as the first one again."""
+FAILED: Final = 1
 ANSWER: Final = 3.0
 """Seconds that a worker may take to say how it is."""
 
@@ -59,7 +60,10 @@ class Keeper:
         try:
             while not stop.is_set():
                 began = monotonic()
-                code = await self._live(frame, told)
+                try:
+                    code = await self._live(frame, told)
+                except OSError as error:  # no process to be had: no memory, no descriptors; later, perhaps
+                    code, self._failure = FAILED, Failure("system_error", str(error), permanent=False)
                 if stop.is_set():
                     return
                 if self._settled(code):
@@ -132,17 +136,19 @@ class Keeper:
 
     async def _start(self) -> tuple[Process, asyncio.StreamWriter, asyncio.StreamReader]:
         ours, theirs = socket.socketpair()
+        descriptor = theirs.fileno()
+        command = [sys.executable, "-m", "gateway.runtime.worker", str(descriptor), str(os.getpid())]
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "gateway.runtime.worker",
-                str(theirs.fileno()),
-                str(os.getpid()),
-                pass_fds=[theirs.fileno()],
-                stdin=DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the supervisor alone
-            )
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    pass_fds=[descriptor],
+                    stdin=DEVNULL,
+                    start_new_session=True,  # Ctrl-C is for the supervisor alone
+                )
+            except OSError:
+                ours.close()
+                raise
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         self._log.info("worker_started", pid=process.pid, leftover=self.status.leftover)
         return process, writer, reader

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import signal
 import socket
+import sys
 
 import pytest
 
@@ -11,7 +13,7 @@ from gateway.model.faults import ConfigFault, LinkLost
 from gateway.observe.status import BusStatistics, DeviceStatus, GatewayStatus, LaneStatus
 from gateway.runtime.channel import Failure, Job, Report, receive_job, receive_report
 from gateway.runtime.gateway import Gateway
-from gateway.runtime.keeper import usage
+from gateway.runtime.keeper import Keeper, usage
 from gateway.runtime.making import load_configuration
 from gateway.runtime.merging import merge_buses, merge_lanes
 from gateway.runtime.shards import journal_of, leftovers, share, shares, usable_cores, workers_of
@@ -195,3 +197,54 @@ def test_usage_of_a_process():
     assert 0 < cpu < 1000
     assert memory > 1e6
     assert usage(2**22 + 1) == (0.0, 0)
+
+
+def test_a_worker_that_cannot_be_started_or_hangs_is_told_and_comes_back(make, monkeypatch):
+    configuration = make([1], more="\nbus: {kind: memory}\n")
+
+    async def main():
+        keeper = Keeper(share(configuration, 1, ["c0"]))
+        stop = asyncio.Event()
+        python, sys.executable = sys.executable, "/nonexistent/python"
+        running = asyncio.create_task(keeper.run(stop, 1.0))
+        try:
+            while not keeper.status.restarts:
+                await asyncio.sleep(0.01)
+                assert not running.done()
+        finally:
+            sys.executable = python
+        status, devices = await keeper.ask()
+        assert (status.up, [(one.name, one.reason) for one in devices]) == (False, [("d0", "worker_down")])
+        async with asyncio.timeout(30):
+            while not (await keeper.ask())[0].up:
+                await asyncio.sleep(0.05)
+        monkeypatch.setattr("gateway.runtime.keeper.ANSWER", 0.3)
+        os.kill(keeper.status.pid, signal.SIGSTOP)
+        first, second = await asyncio.gather(keeper.ask(), keeper.ask())
+        assert not first[0].up
+        assert first[1][0].reason == second[1][0].reason == "worker_down"
+        os.kill(keeper.status.pid, signal.SIGCONT)
+        async with asyncio.timeout(30):
+            while not (await keeper.ask())[0].up:
+                await asyncio.sleep(0.05)
+        stop.set()
+        await running
+        assert keeper.status.pid == 0
+
+    asyncio.run(main())
+
+
+def test_a_worker_is_killed_with_what_keeps_it(make):
+    async def main():
+        keeper = Keeper(share(make([1], more="\nbus: {kind: memory}\n"), 1, ["c0"]))
+        running = asyncio.create_task(keeper.run(asyncio.Event(), 1.0))
+        while not keeper.status.pid:
+            await asyncio.sleep(0.01)
+        pid = keeper.status.pid
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    asyncio.run(main())
