@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from benchmarks.processes import cpu_seconds_of
+from benchmarks.machine import cpu_seconds_of
 
 LOOK: Final = 0.002
 """Seconds between two looks; far below every time-out, far above what a switch costs."""

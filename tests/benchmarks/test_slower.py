@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from benchmarks.processes import cpu_seconds_of
+from benchmarks.machine import cpu_seconds_of
 from benchmarks.slower import slower
 
 

@@ -64,7 +64,11 @@ def until(condition, seconds=30, what="what was waited for"):
 
 
 def ready(run):
-    return until(lambda: get(run, "/health/ready")[0] == 200 and status(run), what="readiness")
+    def is_ready():
+        assert run.gateway.running
+        return get(run, "/health/ready")[0] == 200 and status(run)
+
+    return until(is_ready, 60, "readiness")
 
 
 def polls(run):
