@@ -2,10 +2,11 @@
 
     script/bench pipeline --devices 100 --registers 1000 --change all --rate max --seconds 20 --json
 
-CPU is that of the gateway process (all threads, user and system) over the window, divided by the points that reached
-the subscriber in it. The journal is on a real disk with synchronous=FULL, the broker is Mosquitto, QoS 1. Afterwards
-the gateway is stopped in order, and what was served is held against what arrived, from the first read to the last.
-The last line of output is one JSON object. Exit code 1: something was lost, wrong or came twice; 2: it could not run.
+CPU is that of the gateway (all its processes and threads, user and system) over the window, divided by the points that
+reached the subscriber in it. The journal is on a real disk with synchronous=FULL, the broker is Mosquitto, QoS 1.
+Afterwards the gateway is stopped in order, and what was served is held against what arrived, from the first read to
+the last. The last line of output is one JSON object. Exit code 1: something was lost, wrong or came twice; 2: it could
+not run.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import platform
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
@@ -26,6 +28,7 @@ from typing import Any
 from benchmarks.floor import Floor
 from benchmarks.pattern import Pattern, parse_change
 from benchmarks.processes import ROOT, Child, Plant, Setting, Unfit, plant, run_folder
+from benchmarks.slower import slower
 from gateway.config.fields import format_duration, parse_duration
 
 _DRAIN = 30.0
@@ -63,19 +66,25 @@ class Sample:
         )
 
 
-def measure(setting: Setting, folder: Path, seconds: float, warm_up: float, *, floor: bool = False) -> dict[str, Any]:
-    """Run one workload; the result as it is printed. ``floor``: the C program of floor.c in the gateway's place."""
+def measure(
+    setting: Setting, folder: Path, seconds: float, warm_up: float, *, floor: bool = False, core_share: float = 0.0
+) -> dict[str, Any]:
+    """Run one workload; the result as it is printed. ``floor``: the C program of floor.c in the gateway's place.
+
+    ``core_share``: see slower.py; 0: the gateway's processes run as they like.
+    """
     with plant(setting, folder) as run:
         if floor:
             run.gateway = Floor(run)
         run.gateway.start()
         started = run.wait_for_data()
-        time.sleep(warm_up)
-        samples = [Sample.take(run, "window")]
-        slices = max(1, round(seconds / _SLICE))
-        for number in range(slices):
-            time.sleep(max(0.0, samples[0].time + seconds * (number + 1) / slices - time.monotonic()))
-            samples.append(Sample.take(run))
+        with slower(run.gateway.workers() or [run.gateway.pid], core_share) if core_share else nullcontext():
+            time.sleep(warm_up)
+            samples = [Sample.take(run, "window")]
+            slices = max(1, round(seconds / _SLICE))
+            for number in range(slices):
+                time.sleep(max(0.0, samples[0].time + seconds * (number + 1) / slices - time.monotonic()))
+                samples.append(Sample.take(run))
         ages = run.subscriber.ask("report")["ages"]
         memory, peak = run.gateway.memory_mb()
         stopped = run.gateway.stop(_DRAIN)
@@ -199,6 +208,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--warm-up", type=float, default=3.0, help="seconds between the first data and the window")
     parser.add_argument("--units-per-port", type=int, default=1, help="devices that share a connection, by unit id")
     parser.add_argument("--lanes", type=int, default=1, help="platforms, each with its own verifying subscriber")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the devices (default 1)")
+    parser.add_argument(
+        "--core-share", default="", help="each process of the gateway gets so much of a core, e.g. 25%%"
+    )
     parser.add_argument("--pipeline", type=int, default=8, help="requests on the wire per connection (default 8)")
     parser.add_argument("--linger", default=None, help="the bus's linger, if not its default")
     parser.add_argument("--floor", action="store_true", help="a plain C loop in the gateway's place, for comparison")
@@ -207,11 +220,22 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     workload = {
         name: getattr(options, name.replace("-", "_"))
-        for name in ("devices", "registers", "change", "rate", "seconds", "units-per-port", "pipeline", "lanes")
+        for name in (
+            "devices",
+            "registers",
+            "change",
+            "rate",
+            "seconds",
+            "units-per-port",
+            "pipeline",
+            "lanes",
+            "workers",
+        )
     }
     try:
         scan = "0s" if options.rate == "max" else format_duration(parse_duration(options.rate))
         pattern = Pattern(options.devices, options.registers, parse_change(options.change))
+        core_share = float(parse_change(options.core_share)) if options.core_share else 0.0
     except ValueError as error:
         parser.error(f"expected {error}" if "expected" not in str(error) else str(error))
     setting = Setting(
@@ -219,15 +243,20 @@ def main(arguments: list[str] | None = None) -> int:
         scan=scan,
         units_per_port=options.units_per_port,
         lanes=options.lanes,
+        workers=options.workers,
         connection={"pipeline": options.pipeline},
         bus={"linger": options.linger} if options.linger else {},
     )
     try:
         with run_folder(options.keep) as folder:
-            result = measure(setting, folder, options.seconds, options.warm_up, floor=options.floor)
+            result = measure(
+                setting, folder, options.seconds, options.warm_up, floor=options.floor, core_share=core_share
+            )
     except Unfit as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    if core_share:
+        workload |= {"core-share": options.core_share}
     workload |= {"measured": "floor" if options.floor else "gateway"}
     result |= {"workload": workload, **circumstances()}
     if not options.json:

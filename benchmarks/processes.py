@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,17 +21,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from benchmarks.machine import ROOT, Unfit, cpu_seconds_of, memory_mb_of, run_folder
 from benchmarks.pattern import Pattern, Scoreboard
 
-ROOT: Final = Path(__file__).parent.parent
+__all__ = [
+    "GATEWAY_ID", "ROOT", "Broker", "Child", "Devices", "Gateway", "Plant", "Setting", "Subscriber", "Unfit",
+    "free_port", "plant", "run_folder",
+]  # fmt: skip
+
 GATEWAY_ID: Final = "bench"
-_CPU_CLOCK: Final = 2
-"""CPUCLOCK_SCHED: Linux makes the clock of another process from its id and this (clock_getcpuclockid)."""
-_VOLATILE: Final = {"tmpfs", "ramfs"}
-
-
-class Unfit(RuntimeError):
-    """The run cannot be made or judged: something is not installed, did not start, or ended on its own."""
 
 
 class Child:
@@ -138,14 +135,17 @@ class Child:
                 except BrokenPipeError:
                     continue
 
+    def workers(self) -> list[int]:
+        """Process ids of the processes that do its work; none where it does so itself."""
+        return []
+
     def cpu_seconds(self) -> float:
         """CPU time of all its threads so far, user and system, in full resolution (/proc/PID/stat has 10 ms)."""
-        return time.clock_gettime((~self.pid << 3) | _CPU_CLOCK)
+        return cpu_seconds_of(self.pid)
 
     def memory_mb(self) -> tuple[float, float]:
         """Resident memory now, and its highest mark."""
-        lines = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())
-        return int(lines["VmRSS"].split()[0]) / 1024, int(lines["VmHWM"].split()[0]) / 1024
+        return memory_mb_of(self.pid)
 
 
 class Broker(Child):
@@ -251,11 +251,27 @@ class Subscriber(Child):
 
 
 class Gateway(Child):
-    """The gateway, as `xingsha run` starts it."""
+    """The gateway, as `xingsha run` starts it. Its CPU and memory are those of its workers as well."""
 
     def __init__(self, folder: Path, config: Path, environment: dict[str, str] | None = None) -> None:
         command = [sys.executable, "-c", "from gateway.cli import main; main()", "run", str(config)]
         super().__init__("gateway", command, folder, environment)
+
+    def workers(self) -> list[int]:
+        """Process ids of its workers; none where it is one process."""
+        try:
+            return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        except OSError:
+            return []
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all its processes that are there now."""
+        return super().cpu_seconds() + sum(map(cpu_seconds_of, self.workers()))
+
+    def memory_mb(self) -> tuple[float, float]:
+        """Resident memory of all its processes, pages that they share counted for each; and their highest marks."""
+        found = [super().memory_mb(), *map(memory_mb_of, self.workers())]
+        return sum(now for now, _ in found), sum(most for _, most in found)
 
 
 @dataclass
@@ -267,6 +283,7 @@ class Setting:
     """Scan rate; ``0s``: as fast as the devices answer."""
     units_per_port: int = 1
     lanes: int = 1
+    workers: int = 1
     bus: dict[str, Any] = field(default_factory=dict)
     connection: dict[str, Any] = field(default_factory=dict)
     lane: dict[str, Any] = field(default_factory=dict)
@@ -296,7 +313,7 @@ class Setting:
             for number in range(self.pattern.devices)
         }
         return {
-            "gateway": {"id": GATEWAY_ID},
+            "gateway": {"id": GATEWAY_ID, "workers": self.workers},
             "bus": {"kind": "journal", "path": "journal.db", "synchronous": "full"} | self.bus,
             "profiles": {"plain": {"adapter": "modbus", "scan": self.scan, "tags": tags}},
             "connections": connections,
@@ -375,32 +392,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@contextmanager
-def run_folder(keep: bool = False) -> Iterator[Path]:
-    """Give an empty folder on a real disk: a journal in memory would prove and cost nothing."""
-    for parent in (Path(tempfile.gettempdir()), Path("/var/tmp"), ROOT):
-        if os.access(parent, os.W_OK) and _file_system(parent) not in _VOLATILE:
-            break
-    else:
-        raise Unfit("no writable folder on a real disk: set TMPDIR")
-    folder = Path(tempfile.mkdtemp(prefix="xingsha-bench-", dir=parent))
-    try:
-        yield folder
-    finally:
-        if keep:
-            print(f"kept: {folder}", file=sys.stderr)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _file_system(path: Path) -> str:
-    """Type of the file system that holds a path, by the longest mount point above it."""
-    best, kind = "", ""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        left, _, right = line.partition(" - ")
-        point = left.split()[4]
-        if path.resolve().is_relative_to(point) and len(point) >= len(best):
-            best, kind = point, right.split()[0]
-    return kind

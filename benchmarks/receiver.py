@@ -78,8 +78,9 @@ class Receiver:
                     "missing": runs,
                     "gaps": verifier.gaps,
                     "holes": verifier.holes(),
-                    "epochs": sorted({epoch for epoch, _, _ in verifier.batches}),
-                    "newest": max(verifier.batches, default=(0, 0, 0))[1],
+                    "epochs": sorted({epoch for _, epoch, _, _ in verifier.batches}),
+                    "newest": max((key[1:3] for key in verifier.batches), default=(0, 0))[1],
+                    "streams": verifier.streams(),
                     "ages": self._ages(),
                 }
             elif question != "mark":

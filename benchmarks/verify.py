@@ -7,7 +7,7 @@ works on a whole message at once, so that the judge costs a fraction of the judg
   exactly raw ÷ 10 of each of the 65,536 raw values, or a value that cannot be placed at all.
 * lost: a change that was served and never arrived, or arrived in a report that left out other changes of its read.
   The last read of a block is not judged: the gateway may have been stopped before it had the answer.
-* duplicated: a read that arrived more than once; ``repeated`` of them in a batch known by its (epoch, seq, part).
+* duplicated: a read that arrived more than once; ``repeated`` of them in a batch known by (gateway, epoch, seq, part).
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ class Verifier:
         self.board = board
         self.tally = Tally()
         self.gaps: list[dict[str, Any]] = []
-        self.batches: set[tuple[int, int, int]] = set()
+        self.batches: set[tuple[str, int, int, int]] = set()
+        """(gateway, epoch, seq, part): each worker of a gateway has its own name and numbers."""
         self.ages: list[tuple[Ints, Ints]] = []
         """Per batch: ns from the frame's time, and from the device's answer (0: not known), to the subscriber."""
         self._schemas: dict[bytes, Known] = {}
@@ -118,7 +119,7 @@ class Verifier:
         tally.last_receive = now
         tally.wire_bytes += wire_bytes
         try:
-            version, _gateway, epoch, seq, part, _parts, body = msgpack.unpackb(payload)
+            version, gateway, epoch, seq, part, _parts, body = msgpack.unpackb(payload)
             if version != 1:
                 raise Unreadable(f"payload version {version}")
             frames, gaps = msgpack.unpackb(self._unpack.decompress(body, max_output_size=_MAX_BODY))
@@ -126,8 +127,9 @@ class Verifier:
             tally.unreadable += 1
             tally.note(f"message not readable: {error}")
             return
-        again = (epoch, seq, part) in self.batches
-        self.batches.add((epoch, seq, part))
+        key = gateway, epoch, seq, part
+        again = key in self.batches
+        self.batches.add(key)
         tally.batches += 1
         if not again:
             self.gaps.extend(gaps)
@@ -303,10 +305,14 @@ class Verifier:
 
     def holes(self) -> list[tuple[int, int]]:
         """Batches that are missing in the numbering: (epoch, seq), from 1 to the last received of each epoch."""
-        held: dict[int, set[int]] = {}
-        for epoch, seq, _part in self.batches:
-            held.setdefault(epoch, set()).add(seq)
-        return [(epoch, seq) for epoch, seqs in held.items() for seq in range(1, max(seqs)) if seq not in seqs]
+        held: dict[tuple[str, int], set[int]] = {}
+        for gateway, epoch, seq, _part in self.batches:
+            held.setdefault((gateway, epoch), set()).add(seq)
+        return [(key[1], seq) for key, seqs in held.items() for seq in range(1, max(seqs)) if seq not in seqs]
+
+    def streams(self) -> list[str]:
+        """Names under which batches came: the gateway's, and those of its further workers."""
+        return sorted({gateway for gateway, _, _, _ in self.batches})
 
 
 def _repeats(keys: Ints) -> npt.NDArray[np.bool_]:

@@ -18,6 +18,12 @@ from gateway.bus.store import Store
 from gateway.config.root import BusConfig, BusKind
 
 
+def remove_journal(path: Path) -> None:
+    """Remove a journal that holds nothing any more and that nobody has open, and what lies beside it. Blocks."""
+    for suffix in ("", "-wal", "-shm", ".reserve", ".lock"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
 @asynccontextmanager
 async def open_bus(
     config: BusConfig, gateway: str, folder: Path, *, clock: Callable[[], int] = time.time_ns

@@ -171,7 +171,7 @@ async def send(configuration: Configuration, lane: str, found: Sequence[Found], 
                 delivered = False
                 continue
             try:
-                for message in messages(sink, config.payload, one.letter, session.max_payload):
+                for message in messages(sink, config.payload, one.letter, session.max_payload, gateway):
                     await session.send(message)
             except (Rejected, ValueError) as why:
                 print(f"{one.name}: refused again: {why}")
@@ -185,9 +185,12 @@ async def send(configuration: Configuration, lane: str, found: Sequence[Found], 
     return delivered
 
 
-def messages(sink: Sink, payload: str, letter: DeadLetter, limit: int) -> list[Message]:
-    """Return the schemas of a letter and its batch, as messages. Raises ValueError for what still cannot be sent."""
-    gateway, topics, codec = letter.header.gateway, sink.topics, PAYLOADS[payload](letter.header.gateway)
+def messages(sink: Sink, payload: str, letter: DeadLetter, limit: int, gateway: str) -> list[Message]:
+    """Return the schemas of a letter and its batch, as messages. Raises ValueError for what still cannot be sent.
+
+    ``gateway`` stands in the topics; in the message stands who set the letter aside, which may be one of its workers.
+    """
+    topics, codec = sink.topics, PAYLOADS[payload](letter.header.gateway)
     found = [
         Message(
             fill(topics.schema, gateway=gateway, schema=identity.hex()), codec.schema(schema), True, codec.content_type

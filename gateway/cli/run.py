@@ -1,4 +1,4 @@
-"""`xingsha run`: one gateway in one process, until a signal tells it to stop."""
+"""`xingsha run`: one gateway, in one process or several, until a signal tells it to stop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import os
 import resource
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final, Protocol
 
@@ -16,6 +15,9 @@ import typer
 from gateway.config.fields import format_duration, parse_duration
 from gateway.model.faults import Fault
 from gateway.observe import log
+from gateway.runtime.loop import loop_factory
+
+__all__ = ["duration", "loop_factory", "register", "serve"]
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 CLOSING: Final = 5.0
@@ -23,7 +25,7 @@ CLOSING: Final = 5.0
 
 
 class Runs(Protocol):
-    """The part of the runtime's Gateway that is needed here."""
+    """The part of the runtime's Gateway, or of its Supervisor, that is needed here."""
 
     async def run(self, stop: asyncio.Event, drain: float) -> None:
         """Run until ``stop`` is set; then deliver what is committed, for ``drain`` seconds at most."""
@@ -47,14 +49,14 @@ def register(app: typer.Typer) -> None:
         SIGTERM or SIGINT: devices are no longer read, what was read is committed and sent, for as long as --drain
         allows. A second signal ends at once. Either way nothing that was committed is lost.
         """
-        from gateway.runtime import Gateway
+        from gateway.runtime import launch
         from gateway.runtime.making import load_configuration
 
         take_descriptors()
         configuration = load_configuration(config)
         log.configure(configuration.observe.log, configuration.observe.log_format)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(serve(Gateway(configuration), drain))
+            runner.run(serve(launch(configuration), drain))
 
 
 def take_descriptors() -> None:
@@ -76,15 +78,6 @@ def duration(text: str | float) -> float:
         return parse_duration(text)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is not {error}") from error
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return uvloop's loop where it is installed, else asyncio's own: half the requests per core, the same results."""
-    try:
-        import uvloop
-    except ModuleNotFoundError:
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
 
 
 async def serve(gateway: Runs, drain: float) -> None:

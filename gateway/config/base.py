@@ -160,6 +160,11 @@ class ConnectionConfig(Model):
 class SinkConfig(Model):
     """Where a lane sends to. Sinks add host, credentials, topics."""
 
+    def for_worker(self, gateway: str, worker: int) -> Self:
+        """Settings for another worker (2, 3 …) of ``gateway``: what only one session can have gets its number."""
+        del gateway, worker
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class AdapterModels:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
 from gateway.config.base import ConnectionConfig, DeviceConfig, Model, SinkConfig, TagConfig
 from gateway.config.fields import Duration, Interval, Listen, Name, Size
+
+MOST_WORKERS: Final = 64
+"""Far more than a box that stands beside machines has cores."""
 
 
 class WhenFull(StrEnum):
@@ -45,6 +48,9 @@ class GatewayConfig(Model):
 
     id: Name
     """Unique name of this gateway: it stands in every topic and every batch."""
+    workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] | Literal["auto"] = 1
+    """Processes that share the connections, for more than one core; auto: one per core. Each of them has a journal
+    with the limits under ``bus``, and a session with each platform; see docs/deploy.md, More than one core."""
     description: Annotated[str, Field(max_length=500)] = ""
     """For people."""
 
@@ -148,3 +154,5 @@ class Configuration:
     observe: ObserveConfig
     folder: Path
     """Folder of the configuration file: relative paths start there."""
+    worker: int = 1
+    """Which worker's share of a gateway this is; the first one's is also a gateway that is not shared out."""

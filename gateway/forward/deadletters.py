@@ -105,10 +105,16 @@ def write_letter(
 
 
 class Spool:
-    """The folder of one lane's dead letters, written by one at a time. All methods block: call them beside the loop."""
+    """The folder of one lane's dead letters, written by one at a time. All methods block: call them beside the loop.
 
-    def __init__(self, folder: Path, *, most_files: int = 10_000, most_bytes: int = 256_000_000) -> None:
+    ``mark``: end of the names of letters, for workers that share a folder; their batches have the same numbers.
+    """
+
+    def __init__(
+        self, folder: Path, *, mark: str = "", most_files: int = 10_000, most_bytes: int = 256_000_000
+    ) -> None:
         self.folder = folder
+        self._mark = mark
         self._most_files = most_files
         self._most_bytes = most_bytes
 
@@ -119,7 +125,7 @@ class Spool:
         sizes = [path.stat().st_size for path in self.paths()]
         if len(sizes) >= self._most_files or sum(sizes) + len(data) > self._most_bytes:
             return False
-        path = self.folder / f"{letter.header.epoch:010d}-{letter.header.seq:019d}{SUFFIX}"
+        path = self.folder / f"{letter.header.epoch:010d}-{letter.header.seq:019d}{self._mark}{SUFFIX}"
         draft = path.with_suffix(".tmp")
         with draft.open("wb") as file:
             file.write(data)

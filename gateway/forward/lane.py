@@ -12,7 +12,6 @@ import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from time import time_ns
 from typing import Final
 
@@ -61,7 +60,7 @@ LEAVE: Final = 4.0
 class Lane:
     """See the module. `run` it once; `status` may be read at any time from the same event loop.
 
-    ``spool``: folder of this lane's dead letters. Raises ConfigFault for a payload that there is not.
+    ``spool``: where this lane's dead letters go. Raises ConfigFault for a payload that there is not.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class Lane:
         bus: Bus,
         sink: Sink,
         gateway: str,
-        spool: Path,
+        spool: Spool,
         *,
         link: Retry = LINK,
         refusal: Retry = REFUSAL,
@@ -95,7 +94,7 @@ class Lane:
             bus,
             sink.topics,
             PAYLOADS[config.payload](gateway),
-            Spool(spool),
+            spool,
             self._status,
             self._say_up,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -23,7 +23,8 @@ from gateway.model.faults import ConfigFault
 from gateway.observe.metrics import CONTENT_TYPE, registry, render
 from gateway.observe.status import DeviceState, GatewayStatus
 
-Status = Callable[[], GatewayStatus]
+Status = Callable[[], GatewayStatus | Awaitable[GatewayStatus]]
+"""Whoever knows at once says so; whoever must ask other processes first gives something to wait for."""
 
 _LONGEST_HEAD: Final = 16_384
 _MOST_CONNECTIONS: Final = 32
@@ -68,7 +69,7 @@ def application(status: Status) -> Starlette:
     """Build the ASGI application that `serve_http` serves."""
 
     async def metrics(_request: Request) -> Response:
-        snapshot = status()
+        snapshot = await _now(status)
         text = await asyncio.to_thread(lambda: render(registry(lambda: snapshot)))
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
@@ -76,11 +77,11 @@ def application(status: Status) -> Starlette:
         return _json({"status": "ok"})
 
     async def ready(_request: Request) -> Response:
-        body = readiness(status())
+        body = readiness(await _now(status))
         return _json(body, 200 if body["ready"] else 503)
 
     async def whole(_request: Request) -> Response:
-        return _json(status())
+        return _json(await _now(status))
 
     return Starlette(
         routes=[
@@ -92,13 +93,21 @@ def application(status: Status) -> Starlette:
     )
 
 
+async def _now(status: Status) -> GatewayStatus:
+    found = status()
+    return found if isinstance(found, GatewayStatus) else await found
+
+
 def readiness(status: GatewayStatus) -> dict[str, object]:
-    """Ready: the bus is open, so what is read is kept. What else is wrong is told, and does not make it unready.
+    """Ready: the bus is open, each worker's, so what is read is kept. What else is wrong is told, and leaves it ready.
 
     A restart mends neither a machine that is switched off nor a platform that is away, so no supervisor may be led
     to try one.
     """
-    reasons = [] if status.bus.kind else [{"concerns": "bus", "code": "bus_closed"}]
+    down = [worker for worker in status.workers if not worker.up and not worker.leftover]
+    reasons = [{"concerns": f"worker {worker.number}", "code": "worker_down"} for worker in down]
+    if not status.bus.kind:
+        reasons.append({"concerns": "bus", "code": "bus_closed"})
     if status.bus.full:
         reasons.append({"concerns": "bus", "code": "bus_full"})
     reasons += [
@@ -111,7 +120,7 @@ def readiness(status: GatewayStatus) -> dict[str, object]:
         for device in status.devices
         if device.state in _SICK
     ]
-    return {"ready": bool(status.bus.kind), "gateway": status.gateway, "reasons": reasons}
+    return {"ready": bool(status.bus.kind) and not down, "gateway": status.gateway, "reasons": reasons}
 
 
 def _json(body: object, code: int = 200) -> Response:

@@ -12,7 +12,14 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.observe.status import BusStatistics, DeviceState, DeviceStatus, GatewayStatus, LaneStatus
+from gateway.observe.status import (
+    BusStatistics,
+    DeviceState,
+    DeviceStatus,
+    GatewayStatus,
+    LaneStatus,
+    WorkerStatus,
+)
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -91,8 +98,21 @@ BUS: Final[Sequence[tuple[_Kind, str, str, Callable[[BusStatistics], float]]]] =
 )
 
 
+WORKER: Final[Sequence[tuple[_Kind, str, str, Callable[[WorkerStatus], float]]]] = (
+    (_GAUGE, "up", "1 while it is at work and answers", lambda of: of.up),
+    (_GAUGE, "leftover", "1: there is no such worker any more, its journal is being emptied", lambda of: of.leftover),
+    (_COUNTER, "restarts", "Times that it ended by itself and was started again", lambda of: of.restarts),
+    (_GAUGE, "devices", "Devices that it reads", lambda of: of.devices),
+    (_COUNTER, "cpu_seconds", "User and system CPU time of its process", lambda of: of.cpu_seconds),
+    (_GAUGE, "resident_memory_bytes", "Resident memory of its process", lambda of: of.memory_bytes),
+)
+
+
 class StatusCollector(Collector):
-    """Turns one status into metric families, each time it is scraped."""
+    """Turns one status into metric families, each time it is scraped.
+
+    What each worker has for itself, its lanes and its bus, carries the label ``worker`` where there are several.
+    """
 
     def __init__(self, status: Callable[[], GatewayStatus]) -> None:
         self._status = status
@@ -105,24 +125,43 @@ class StatusCollector(Collector):
         yield info
         yield _GAUGE("xingsha_start_timestamp_seconds", "When it was started", value=_seconds(status.started))
         yield _states(status.devices)
-        yield _reasons("xingsha_device_reason", "device", [(device.name, device.reason) for device in status.devices])
-        yield _reasons("xingsha_lane_reason", "lane", [(lane.name, lane.reason) for lane in status.lanes])
+        reasons = [((device.name,), device.reason) for device in status.devices]
+        yield _reasons("xingsha_device_reason", ("device",), reasons)
+        lanes, buses, label = _by_worker(status)
+        yield _reasons("xingsha_lane_reason", ("lane", *label), [(names, lane.reason) for names, lane in lanes])
         yield from _families(
             "xingsha_device_",
             ("device", "connection"),
             DEVICE,
             [((of.name, of.connection), of) for of in status.devices],
         )
-        yield from _families("xingsha_lane_", ("lane",), LANE, [((of.name,), of) for of in status.lanes])
-        yield from _families("xingsha_bus_", (), BUS, [((), status.bus)])
-        left = _GAUGE("xingsha_bus_hours_left", "Hours until the limit is reached at the present rate; absent: never")
-        if status.bus.hours_left is not None:
-            left.add_metric((), status.bus.hours_left)
+        yield from _families("xingsha_lane_", ("lane", *label), LANE, lanes)
+        yield from _families("xingsha_bus_", label, BUS, buses)
+        text = "Hours until the limit is reached at the present rate; absent: never"
+        left = _GAUGE("xingsha_bus_hours_left", text, labels=label)
+        for names, bus in buses:
+            if bus.hours_left is not None:
+                left.add_metric(names, bus.hours_left)
         yield left
+        if status.workers:
+            yield from _families("xingsha_worker_", label, WORKER, [((str(of.number),), of) for of in status.workers])
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: what there is depends on the configuration, and registering must not ask for a status."""
         return iter(())
+
+
+_Named = list[tuple[tuple[str, ...], _Record]]
+
+
+def _by_worker(status: GatewayStatus) -> tuple[_Named[LaneStatus], _Named[BusStatistics], tuple[str, ...]]:
+    """Lanes and buses with their labels, and the label that the worker has, if there are several."""
+    if not status.workers:
+        return [((lane.name,), lane) for lane in status.lanes], [((), status.bus)], ()
+    there = [(str(worker.number), worker) for worker in status.workers if worker.bus.kind]
+    lanes: _Named[LaneStatus] = [((lane.name, number), lane) for number, worker in there for lane in worker.lanes]
+    buses: _Named[BusStatistics] = [((number,), worker.bus) for number, worker in there]
+    return lanes, buses, ("worker",)
 
 
 def _states(devices: Iterable[DeviceStatus]) -> Metric:
@@ -137,11 +176,11 @@ def _states(devices: Iterable[DeviceStatus]) -> Metric:
     return family
 
 
-def _reasons(name: str, label: str, reasons: Iterable[tuple[str, str]]) -> Metric:
-    family = _GAUGE(name, "1 for the code of the fault that holds now; absent: none", labels=(label, "reason"))
+def _reasons(name: str, labels: Sequence[str], reasons: Iterable[tuple[Sequence[str], str]]) -> Metric:
+    family = _GAUGE(name, "1 for the code of the fault that holds now; absent: none", labels=(*labels, "reason"))
     for concerned, reason in reasons:
         if reason:
-            family.add_metric((concerned, reason), 1)
+            family.add_metric((*concerned, reason), 1)
     return family
 
 

@@ -116,8 +116,31 @@ class BusStatistics:
 
 
 @dataclass(slots=True)
+class WorkerStatus:
+    """One process of a gateway that is shared out among several."""
+
+    number: int
+    gateway: str
+    """Its name in the data: the gateway's own for worker 1, ``plant-1.2`` for worker 2."""
+    up: bool = False
+    """True while it is at work and answers."""
+    leftover: bool = False
+    """True: a worker that there is no more; what its journal held is being delivered, then it ends."""
+    pid: int = 0
+    restarts: int = 0
+    """How often it ended without having been told to, and was started again."""
+    devices: int = 0
+    cpu_seconds: float = 0.0
+    """User and system, of its present process."""
+    memory_bytes: int = 0
+    """Resident memory of its present process."""
+    lanes: list[LaneStatus] = field(default_factory=list)
+    bus: BusStatistics = field(default_factory=BusStatistics)
+
+
+@dataclass(slots=True)
 class GatewayStatus:
-    """The whole gateway at one moment."""
+    """The whole gateway at one moment. With several workers, ``lanes`` and ``bus`` are theirs taken together."""
 
     gateway: str
     version: str
@@ -126,3 +149,5 @@ class GatewayStatus:
     devices: list[DeviceStatus] = field(default_factory=list)
     lanes: list[LaneStatus] = field(default_factory=list)
     bus: BusStatistics = field(default_factory=BusStatistics)
+    workers: list[WorkerStatus] = field(default_factory=list)
+    """Empty: the gateway is one process."""

@@ -5,5 +5,6 @@ May not enter: anything that knows a protocol, a payload or a file format.
 
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.reading import TagReading, read_once
+from gateway.runtime.supervisor import Supervisor, launch
 
-__all__ = ["Gateway", "TagReading", "read_once"]
+__all__ = ["Gateway", "Supervisor", "TagReading", "launch", "read_once"]

@@ -15,6 +15,7 @@ from gateway.bus import open_bus
 from gateway.bus.protocol import Bus
 from gateway.collect.collector import Collector
 from gateway.config.root import Configuration
+from gateway.forward.deadletters import Spool
 from gateway.forward.lane import Lane
 from gateway.observe.status import DeviceStatus, GatewayStatus
 from gateway.runtime.making import make_adapter
@@ -25,6 +26,9 @@ log = structlog.get_logger("gateway")
 
 DRAIN: Final = 10.0
 """Seconds that a stop may take to deliver what is committed."""
+
+EMPTY_CHECK: Final = 0.25
+"""Seconds between two looks whether everything was delivered."""
 
 
 class Gateway:
@@ -75,6 +79,15 @@ class Gateway:
         status.lanes = [lane.status for lane in self._lanes]
         return status
 
+    async def emptied(self) -> None:
+        """Wait until the bus holds nothing any more: every consumer that it knows has had everything."""
+        while True:
+            await asyncio.sleep(EMPTY_CHECK)
+            if self._bus is not None:
+                await self._bus.flush()
+                if not self._bus.statistics.depth_batches:
+                    return
+
     def values(self) -> Iterator[TagReading]:
         """Every tag as it was last read, reported or not."""
         for job in self._collector.jobs() if self._collector is not None else ():
@@ -100,11 +113,11 @@ class Gateway:
     def _lane(self, name: str, bus: Bus) -> Lane:
         configuration = self.configuration
         lane = configuration.lanes[name]
-        sink = make_sink(
-            lane.sink, configuration.sinks[name], configuration.gateway.id, name, folder=configuration.folder
-        )
-        spool = configuration.folder / configuration.bus.path.parent / "deadletters" / name
-        return Lane(name, lane, bus, sink, configuration.gateway.id, spool)
+        gateway, folder = configuration.gateway.id, configuration.folder
+        sink = make_sink(lane.sink, configuration.sinks[name], gateway, name, folder=folder)
+        mark = f"-{configuration.worker}" if configuration.worker > 1 else ""
+        spool = Spool(folder / configuration.bus.path.parent / "deadletters" / name, mark=mark)
+        return Lane(name, lane, bus, sink, gateway, spool)
 
     def _changed(self, status: DeviceStatus) -> None:
         for lane in self._lanes:

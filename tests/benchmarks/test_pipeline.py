@@ -26,6 +26,7 @@ def run(capsys, *arguments: str) -> tuple[int, dict]:
         ["--change=1%", "--rate=100ms"],
         ["--change=all", "--rate=100ms", "--units-per-port=2", "--lanes=2", "--json"],
         ["--change=all", "--rate=100ms", "--floor", "--pipeline=1", "--json"],
+        ["--change=all", "--rate=max", "--workers=2", "--core-share=20%", "--json"],
     ],
 )
 def test_a_short_run_is_sound(capsys, arguments):

@@ -13,8 +13,9 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from benchmarks.machine import _file_system
 from benchmarks.pattern import Pattern
-from benchmarks.processes import Broker, Child, Devices, Subscriber, Unfit, _file_system, run_folder
+from benchmarks.processes import Broker, Child, Devices, Subscriber, Unfit, run_folder
 from gateway.model.batch import encode_body
 from gateway.model.frame import Frame
 from gateway.model.schema import Layout, Scale, schema_id

@@ -132,6 +132,18 @@ def test_replay(plant, tmp_path, capsys):
     assert platform.reader.report().duplicates == 1
 
 
+def test_replay_of_what_a_worker_set_aside(plant, tmp_path, capsys):
+    with Mosquitto(tmp_path / "broker") as broker, Platform(broker.port) as platform:
+        path = plant(broker.port)
+        batch = vectors.batch(8, [vectors.WHOLE], [])
+        of_worker = write_letter("gw.2", "local", batch, SCHEMAS, code="payload_refused", reason="no")
+        assert Spool(tmp_path / "var/deadletters/local", mark="-2").put(of_worker)
+        assert run("replay", path, "local/0000000002-0000000000000000008-2") == 0
+        asyncio.run(until(lambda: len(platform.sizes) == 1))
+    assert {topic.split("/")[2] for topic in platform.topics} == {"gw"}
+    assert list(platform.reader.report().journals) == [("gw.2", 2)]
+
+
 def test_replay_of_what_is_refused_or_damaged(plant, tmp_path, capsys):
     with Mosquitto(tmp_path / "broker", "allow_anonymous true", "max_packet_size 420") as broker:
         path = plant(broker.port)

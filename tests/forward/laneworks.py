@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.bus import Bus, open_bus
 from gateway.config.root import BusConfig, BusKind, LaneConfig
+from gateway.forward.deadletters import Spool
 from gateway.forward.lane import Lane, Retry
 from gateway.model.frame import Frame
 from gateway.model.schema import Column, Schema
@@ -42,7 +43,7 @@ def make_lane(bus: Bus, folder: Path, port: int, *, sink: dict | None = None, **
     config = LaneConfig.model_validate({"to": {}, **settings})
     given = {"host": "127.0.0.1", "port": port, "ack_timeout": "5s", "connect_timeout": "1s"} | (sink or {})
     target = make_sink("mqtt", sink_model("mqtt").model_validate(given), "gw", "cloud")
-    return Lane("cloud", config, bus, target, "gw", folder / "dead", link=QUICK, refusal=QUICK)
+    return Lane("cloud", config, bus, target, "gw", Spool(folder / "dead"), link=QUICK, refusal=QUICK)
 
 
 @asynccontextmanager

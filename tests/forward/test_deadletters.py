@@ -52,6 +52,14 @@ def test_bounded_in_files_and_bytes(tmp_path):
     assert [small.put(letter(seq)) for seq in (1, 2, 3)] == [True, True, False]
 
 
+def test_workers_that_share_a_folder_do_not_overwrite_each_other(tmp_path):
+    first, second = Spool(tmp_path), Spool(tmp_path, mark="-2")
+    assert first.put(letter(7))
+    assert second.put(letter(7))
+    assert second.put(letter(7)), "the same letter again"
+    assert len(first.paths()) == len(second.paths()) == 2
+
+
 def test_oldest_batch_first(tmp_path):
     spool = Spool(tmp_path)
     for seq in (100, 9, 20):

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.model.faults import ConfigFault
 from gateway.observe.http import serve_http
-from gateway.observe.status import DeviceState, DeviceStatus, GatewayStatus, LaneStatus
+from gateway.observe.status import DeviceState, DeviceStatus, GatewayStatus, LaneStatus, WorkerStatus
 
 
 def opened(**changes):
@@ -78,6 +78,26 @@ def test_a_dead_machine_or_platform_is_told_and_does_not_make_it_unready():
         {"concerns": "device a", "code": "no_answer"},
         {"concerns": "device b", "code": "connecting"},
     ]
+
+
+@pytest.mark.parametrize("down", [0, 1, 2])
+def test_ready_when_all_workers_are_but_for_leftovers(down):
+    workers = [WorkerStatus(number, "g", up=number > down, leftover=number == 1) for number in (1, 2)]
+    status = opened(workers=workers)
+
+    async def later():
+        return status
+
+    async def main():
+        async with serve_http("127.0.0.1:0", later) as address:
+            return await ask(address, "/health/ready"), await ask(address, "/status"), await ask(address, "/metrics")
+
+    ready, whole, metrics = asyncio.run(main())
+    reasons = [{"concerns": "worker 2", "code": "worker_down"}] if down == 2 else []
+    assert ready[0] == (503 if reasons else 200)
+    assert json.loads(ready[2]) == {"ready": not reasons, "gateway": "hall-a", "reasons": reasons}
+    assert [one["number"] for one in json.loads(whole[2])["workers"]] == [1, 2]
+    assert b'xingsha_worker_up{worker="2"}' in metrics[2]
 
 
 def test_the_port_of_another_program():

@@ -4,7 +4,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.observe.metrics import BUS, DEVICE, LANE, registry, render
-from gateway.observe.status import BusStatistics, DeviceState, DeviceStatus, GatewayStatus, LaneStatus
+from gateway.observe.status import (
+    BusStatistics,
+    DeviceState,
+    DeviceStatus,
+    GatewayStatus,
+    LaneStatus,
+    WorkerStatus,
+)
 
 
 def sample_status():
@@ -55,6 +62,29 @@ def test_values_reach_the_scrape():
     assert found["xingsha_bus_hours_left",] == 31.5
     assert found["process_cpu_seconds_total",] > 0
     assert found["process_resident_memory_bytes",] > 1e6
+
+
+def test_what_each_worker_has_for_itself_carries_its_number():
+    status = sample_status()
+    second = BusStatistics(kind="journal", points=7)
+    status.workers = [
+        WorkerStatus(1, "线 1", up=True, devices=2, cpu_seconds=1.5, lanes=status.lanes, bus=status.bus),
+        WorkerStatus(2, "线 1.2", restarts=3, lanes=[LaneStatus("cloud", reason="link_lost")], bus=second),
+        WorkerStatus(3, "线 1.3"),
+    ]
+    found = scrape(status)
+    assert found["xingsha_lane_connected", ("lane", "cloud"), ("worker", "1")] == 1
+    assert found["xingsha_lane_connected", ("lane", "cloud"), ("worker", "2")] == 0
+    assert found["xingsha_lane_reason", ("lane", "cloud"), ("reason", "link_lost"), ("worker", "2")] == 1
+    assert found["xingsha_bus_points_total", ("worker", "1")] == 480
+    assert found["xingsha_bus_points_total", ("worker", "2")] == 7
+    assert ("xingsha_bus_points_total", ("worker", "3")) not in found, "nothing is known of a bus that is not open"
+    assert found["xingsha_bus_hours_left", ("worker", "1")] == 31.5
+    assert ("xingsha_bus_hours_left", ("worker", "2")) not in found
+    assert [found["xingsha_worker_up", ("worker", number)] for number in "123"] == [1, 0, 0]
+    assert found["xingsha_worker_restarts_total", ("worker", "2")] == 3
+    assert found["xingsha_worker_cpu_seconds_total", ("worker", "1")] == 1.5
+    assert ("xingsha_lane_connected", ("lane", "cloud")) not in found
 
 
 @pytest.mark.parametrize("state", DeviceState)

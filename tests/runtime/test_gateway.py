@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from adapters.modbus.simulator import Faults, Simulator
+from gateway.bus import open_bus
 from gateway.config.errors import ConfigErrors
+from gateway.model.batch import Gap
 from gateway.model.faults import ConfigFault
 from gateway.model.quality import Quality
 from gateway.observe.status import DeviceState
 from gateway.runtime import Gateway, read_once
 from gateway.runtime.making import load_configuration
+from gateway.runtime.shards import share
 from gateway.testing.broker import embedded_broker
 from gateway.testing.subscriber import Subscriber
 
@@ -179,3 +182,34 @@ def test_errors_name_their_place(tmp_path: Path) -> None:
     path.write_text(path.read_text("utf-8").replace("type: uint32", "type: uint33"), "utf-8")
     with pytest.raises(ConfigErrors, match=r"plant\.yaml:13:\d+: .*type.*uint33"):
         load_configuration(path)
+
+
+def test_empty_only_when_every_consumer_that_is_known_has_everything(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with embedded_broker() as broker, Simulator() as simulator:
+            configuration = load_configuration(configure(tmp_path, int(simulator.port), broker.port_v5))
+            async with open_bus(configuration.bus, "plant", tmp_path) as bus:
+                bus.consumer("switched-off")
+                bus.declare(Gap("outage", 1, 2))
+                await bus.flush()
+            gateway = Gateway(share(configuration, 1, ()))
+            stop = asyncio.Event()
+            running = asyncio.create_task(gateway.run(stop, 5))
+            await until(lambda: bool(gateway.status().lanes) and gateway.status().lanes[0].batches == 2)
+            emptied = asyncio.create_task(gateway.emptied())
+            done, _ = await asyncio.wait({emptied}, timeout=2)
+            assert not done, "a lane that is switched off has not had it"
+            stop.set()
+            await running
+            emptied.cancel()
+            async with open_bus(configuration.bus, "plant", tmp_path) as bus:
+                assert bus.stale_consumers() == ["platform", "switched-off"]
+                bus.forget("switched-off")
+            gateway = Gateway(share(configuration, 1, ()))
+            stop = asyncio.Event()
+            running = asyncio.create_task(gateway.run(stop, 5))
+            await asyncio.wait_for(gateway.emptied(), 20)
+            stop.set()
+            await running
+
+    asyncio.run(main())

@@ -97,6 +97,12 @@ SETUP: Final[dict[str, Reason]] = {
         "网关停止时未能在限定时间内完成",
         "已提交的数据不会丢失，下次启动后继续发送；可加大 --drain。",
     ),
+    "worker_down": Reason(
+        "A worker process of the gateway is not there or does not answer",
+        "It is started again by itself, and what it committed is kept. If it ends again and again, the log says why.",
+        "网关的一个工作进程不在运行或没有响应",
+        "它会自动重启，已提交的数据不会丢失；若反复出现，请查看日志中的退出原因。",
+    ),
     "system_error": Reason(
         "The operating system refused",
         "The message is the system's own; `dmesg` and the system log may tell more.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -51,6 +51,11 @@ class TopicsConfig(Model):
             for missing in sorted(set(required) - found):
                 raise ValueError(f"{name}: must contain {{{missing}}}, or all would share one topic")
         return self
+
+    def of_worker(self, gateway: str, worker: int) -> TopicsConfig:
+        """All under the gateway's own name, so that one subscription has them; the last will is the worker's own."""
+        named = {name: getattr(self, name).replace("{gateway}", gateway) for name in type(self).model_fields}
+        return self.model_copy(update=named | {"status": f"{named['status']}/worker/{worker}"})
 
     def topics(self) -> Topics:
         """Return the templates as lanes use them."""
@@ -120,6 +125,11 @@ class MqttSinkConfig(SinkConfig):
     def effective_port(self) -> int:
         """The port, default filled in."""
         return self.port or (8883 if self.tls else 1883)
+
+    def for_worker(self, gateway: str, worker: int) -> Self:
+        """See `SinkConfig.for_worker`. A client id that was not given is made of the worker's name anyway."""
+        client = None if self.client_id is None else f"{self.client_id}.{worker}"
+        return self.model_copy(update={"client_id": client, "topics": self.topics.of_worker(gateway, worker)})
 
     @model_validator(mode="after")
     def _user(self) -> MqttSinkConfig:
