@@ -51,9 +51,13 @@ class Target:
         return {"key": self.key, "limit": self.limit, "found": found, "met": bool(met), "words": self.words(found)}
 
     def words(self, found: float | None) -> str:
-        """``0.21 ≤ 0.3 µs``."""
-        shown = "–" if found is None else f"{found:,.0f}" if self.limit >= 1000 else f"{found:g}"
-        return f"{shown} {'≥' if self.at_least else '≤'} {self.limit:,g} {self.unit}".rstrip()
+        """``0.21 (target ≤ 0.3 µs)``."""
+
+        def number(value: float) -> str:
+            return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
+
+        sign = "≥" if self.at_least else "≤"
+        return f"{'–' if found is None else number(found)} (target {sign} {number(self.limit)} {self.unit})"
 
 
 @dataclass(frozen=True)
