@@ -48,7 +48,7 @@ class LocalBus:
         self.newest = state.place
         self.recent = Recent(config.cache)
         self.now = clock
-        self.statistics = BusStatistics(kind=store.kind, limit_bytes=config.limit)
+        self.statistics = BusStatistics(kind=store.kind, limit_bytes=config.limit, quarantined=store.rebuilt)
         self._loop = asyncio.get_running_loop()
         self._store, self._config, self._reader = store, config, reader
         self._bases: dict[int, int] = {}
@@ -344,8 +344,8 @@ class LocalBus:
         if self._config.when_full is WhenFull.STOP_READING:
             enough = max(allowed - 2 * self._config.batch_bytes, int(GO_ON * allowed))
             self._held_back = outcome.full or depth >= (enough if self._held_back else allowed)
-        guarded = allowed < self._config.limit and depth >= NEARLY * allowed
-        self.statistics.full = self._held_back or outcome.full or guarded
+        guarded = allowed < self._config.limit and depth >= min(NEARLY * allowed, allowed - self._config.batch_bytes)
+        self.statistics.full = self._held_back or outcome.full or outcome.cramped or guarded
         if self.has_room:
             self._room.set()
 

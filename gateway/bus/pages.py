@@ -1,6 +1,6 @@
 """Read the records of a broken journal page by page, without SQLite: its trees may be cut, its header overwritten.
 
-Only leaf pages of tables are read (SQLite file format, sections 1.6, 2.1 and 4.1). Whether a record is good is for
+Only leaf pages of tables are read (SQLite file format, sections 1.6 and 2.1). Whether a record is good is for
 the caller to say: every row of a journal carries its own checksum, so that what looks like a row and is not is told.
 """
 
@@ -9,60 +9,23 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
 
 from gateway.bus.layout import PAGE
+from gateway.bus.log import read_log
 
 LEAF: Final = b"\x0d"
 STRETCH: Final = 512
 """Pages looked at in one go."""
-WAL_HEADER: Final = 32
-FRAME_HEADER: Final = 24
-WAL_MAGIC: Final = (0x377F0682, 0x377F0683)
 _INLINE_MOST: Final = PAGE - 35
 _INLINE_LEAST: Final = (PAGE - 12) * 32 // 255 - 23
 MAX_PAYLOAD: Final = 1 << 30
 
 Field = int | float | str | bytes | None
 """One column of a record."""
-
-
-@dataclass(slots=True)
-class Log:
-    """What a write-ahead log holds."""
-
-    frames: int = 0
-    """Frames up to the last one that ends a transaction."""
-    pages: dict[int, int] = field(default_factory=dict)
-    """Offset of the newest committed version of each page."""
-    sound: bool = True
-    """False when its header is broken, so that SQLite takes nothing from it."""
-
-
-def read_log(data: bytes) -> Log:
-    """Find the committed frames of a write-ahead log by their salts alone: their checksum may be what is broken."""
-    log = Log()
-    if len(data) < WAL_HEADER + FRAME_HEADER + PAGE:
-        return log
-    magic, _, size, _, *salts = struct.unpack_from(">6I", data)
-    log.sound = magic in WAL_MAGIC and size == PAGE
-    if not log.sound:
-        salts = list(struct.unpack_from(">2I", data, WAL_HEADER + 8))
-    open_pages: dict[int, int] = {}
-    for count, at in enumerate(range(WAL_HEADER, len(data) - PAGE - FRAME_HEADER + 1, PAGE + FRAME_HEADER), 1):
-        page, commit, *mine = struct.unpack_from(">4I", data, at)
-        if mine != salts:
-            continue
-        open_pages[page] = at + FRAME_HEADER
-        if commit:
-            log.pages.update(open_pages)
-            log.frames = count
-            open_pages.clear()
-    return log
 
 
 class Pages:

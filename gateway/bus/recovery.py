@@ -16,7 +16,7 @@ from typing import Final
 from gateway.bus import layout
 from gateway.bus.journal import JournalStore
 from gateway.bus.lock import FileLock
-from gateway.bus.pages import Log, read_log
+from gateway.bus.log import Log, read_log
 from gateway.bus.salvage import finish, highest_epoch
 from gateway.bus.store import State, StoreDamaged, StoreStuck
 from gateway.config.root import BusConfig
@@ -72,6 +72,14 @@ def _open(store: JournalStore, gateway: str, now: int) -> JournalStore:
         store.begin(State(gateway, max(now // 10**9, highest_epoch(path) + 1)))
         return store
     store.loss.append(_restarted(state, now))
+    if promised.hidden == 1:
+        # Torn by a power cut, or gone bad after it had been committed and perhaps delivered: nobody can tell. A new
+        # epoch makes sure that its numbers mean nothing else.
+        store.loss.insert(0, Gap("corruption", state.closed, now, detail="the last transaction was torn"))
+        state.past = [*state.past, (state.epoch, state.base)]
+        state.epoch, state.base = max(now // 10**9, state.epoch + 1), state.place
+    if not state.batches:
+        state.past = []
     store.begin(state)
     return store
 
@@ -98,17 +106,15 @@ def _check_owner(path: Path) -> None:
 
 def _connect(store: JournalStore, promised: Log, *, found: bool) -> None:
     """Open the file; make the tables of a new one. Raises StoreDamaged and sqlite3.Error."""
+    size = store.path.stat().st_size if store.path.exists() else 0
+    if found and size < layout.PAGE:
+        raise StoreDamaged("its first page is missing")
+    if promised.hidden > 1:
+        raise StoreDamaged("its write-ahead log is damaged")
     try:
-        if found and not store.path.exists():
-            raise StoreDamaged("only its write-ahead log is there")
         store.connect()
         if not store.connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             layout.create(store.connection)
-        # SQLite takes a write-ahead log up to the first frame that does not fit. What was committed behind that frame
-        # would vanish without a word, and its numbers would be given out again.
-        _, taken, _ = store.connection.execute("PRAGMA wal_checkpoint").fetchone()
-        if not promised.sound or taken < promised.frames:
-            raise StoreDamaged("its write-ahead log is damaged")
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}:
             raise StoreDamaged(str(error)) from error

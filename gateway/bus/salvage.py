@@ -85,8 +85,9 @@ def remake(path: Path, gateway: str, now: int) -> list[Gap]:
         layout.create(connection)
         found = Found()
         _copy(connection, read_all(path, found))
-        state, loss = _settle(connection, found, gateway, highest_epoch(path), now)
-        aside = _name_aside(path, found.state.epoch if found.state else max(found.bases, default=state.epoch - 1))
+        former = found.state.epoch if found.state else max(now // 10**9, highest_epoch(path) + 1, *found.bases)
+        loss = _settle(connection, found, State(gateway, max(now // 10**9, former + 1)), now)
+        aside = _name_aside(path, former)
         loss = [msgspec.structs.replace(gap, detail=f"the journal was damaged; kept as {aside.name}") for gap in loss]
     finally:
         connection.close()
@@ -113,10 +114,8 @@ def _copy(connection: sqlite3.Connection, rows: Iterator[Row]) -> None:
     connection.execute("PRAGMA synchronous = full")
 
 
-def _settle(
-    connection: sqlite3.Connection, found: Found, gateway: str, known_epoch: int, now: int
-) -> tuple[State, list[Gap]]:
-    """Write what is not a batch, delete batches that everybody has, and find the holes."""
+def _settle(connection: sqlite3.Connection, found: Found, state: State, now: int) -> list[Gap]:
+    """Write what is not a batch, fill in the state, delete batches that everybody has, and find the holes."""
     former = found.state
     everybody = in_all(list(found.positions.values()))
     bases = {**dict([*former.past, (former.epoch, former.base)] if former else []), **found.bases}
@@ -135,24 +134,17 @@ def _settle(
     connection.executemany("INSERT OR IGNORE INTO schema VALUES (?, ?)", found.schemas.items())
     for name, position in found.positions.items():
         put_state(connection, layout.CONSUMER + name, position.encode())
-    oldest, count, size = connection.execute(
+    state.oldest, state.batches, state.bytes = connection.execute(
         "SELECT coalesce(min(place), ?), count(*), coalesce(sum(size), 0) FROM batch", (base + 1,)
     ).fetchone()
-    state = State(
-        gateway=gateway,
-        epoch=max(now // 10**9, known_epoch + 1, max(bases, default=0) + 1),
-        base=base,
-        place=base,
-        batches=count,
-        oldest=oldest,
-        bytes=size,
-        last_time=former.last_time if former else 0,
-        closed=former.closed if former else 0,
-        past=sorted(bases.items(), key=lambda each: each[1]) if count else [],
-    )
+    state.base = state.place = base
+    if former:
+        state.last_time, state.closed = former.last_time, former.closed
+    if state.batches:
+        state.past = sorted(bases.items(), key=lambda each: each[1])
     put_state(connection, layout.JOURNAL, msgspec.json.encode(state).decode())
     connection.execute("COMMIT")
-    return state, loss
+    return loss
 
 
 def _latest(connection: sqlite3.Connection, otherwise: int) -> int:

@@ -77,8 +77,8 @@ def runs(poll: float, point: float) -> list[dict]:
         polls, points = step.devices, step.devices * step.tags
         found.append({
             "sweep": step.sweep, "devices": step.devices, "tags": step.tags, "lanes": step.lanes,
-            "frames_per_s": polls, "points_per_s": points, "cpu_percent": (polls * poll + points * point) / 1e4,
-            "cpu_us_per_point": (polls * poll + points * point) / points,
+            "points_read_per_s": points, "cpu_percent": (polls * poll + points * point) / 1e4,
+            "cpu_us_per_point_read": (polls * poll + points * point) / points,
             "rss_peak_mb": 60 + step.devices * 0.01 + points * 40e-6, "lost": 0, "wrong": 0, "duplicated": 0,
         })  # fmt: skip
     return found

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -104,3 +105,21 @@ def bench(request, tmp_path):
 def journal(tmp_path):
     """The journal alone."""
     return Bench("journal", tmp_path)
+
+
+@pytest.fixture
+def mounted():
+    """Mounts a tmpfs with the given options; skips where that is not allowed."""
+    folders = []
+
+    def mount(options, folder):
+        if os.geteuid() != 0:
+            pytest.skip("mounting needs root")
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=False)
+        if done.returncode:
+            pytest.skip("mounting is not allowed here")
+        folders.append(folder)
+
+    yield mount
+    for folder in folders:
+        subprocess.run(["umount", "-l", folder], check=True)

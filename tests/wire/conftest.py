@@ -88,5 +88,4 @@ def wants():
 @pytest.fixture
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-    return port
+        return listening.getsockname()[1]

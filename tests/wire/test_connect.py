@@ -60,7 +60,7 @@ def test_a_host_that_does_not_answer(run):
                 extra.connect_ex(("127.0.0.1", port))
                 waiting.append(extra)
             started = time.monotonic()
-            with pytest.raises(LinkLost, match="no connection within 0.1 s") as raised:
+            with pytest.raises(LinkLost, match=r"no connection within 0\.1 s") as raised:
                 async with open_tcp("127.0.0.1", port, 0.1):
                     raise AssertionError("connected")
             assert raised.value.code == "connect_timeout"

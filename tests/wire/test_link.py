@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -249,7 +250,7 @@ def test_silence_between_answer_and_next_request(run, peer, wants):
             there.answer = note
             for _ in range(3):
                 await link.exchange(b"?", wants(1), 1.0)
-            assert all(late - early > 0.045 for early, late in zip(arrivals, arrivals[1:], strict=False))
+            assert all(late - early > 0.045 for early, late in pairwise(arrivals))
 
     run(work)
 
@@ -296,10 +297,10 @@ def test_a_peer_that_takes_no_bytes_is_given_up(run, peer, wants):
             await asyncio.sleep(60)
 
         async with peer(stuck) as there, open_tcp("127.0.0.1", there.port, 1.0) as link:
+            with pytest.raises(Timeout):
+                await link.exchange(bytes(20_000_000), wants(1), 0.001)
             with pytest.raises(LinkLost, match="takes no more bytes"):
-                for _ in range(200):
-                    with pytest.raises(Timeout):
-                        await link.exchange(bytes(500_000), wants(1), 0.001)
+                await link.exchange(b"?", wants(1), 0.001)
             assert link.lost
             there.server.close()
             for task in asyncio.all_tasks() - {asyncio.current_task()}:

@@ -5,6 +5,7 @@ import errno
 import os
 import time
 import tty
+from pathlib import Path
 
 import pytest
 
@@ -88,10 +89,11 @@ def test_a_line_that_takes_nothing_is_given_up(run, pty, wants):
     async def work():
         async with open_serial(path) as link:
             started = time.monotonic()
+            for _ in range(3):
+                with pytest.raises(Timeout):
+                    await link.exchange(bytes(30_000), wants(1), 0.01)
             with pytest.raises(LinkLost, match="takes no more bytes"):
-                for _ in range(10):
-                    with pytest.raises(Timeout):
-                        await link.exchange(bytes(30_000), wants(1), 0.01)
+                await link.exchange(bytes(30_000), wants(1), 0.01)
             assert time.monotonic() - started < 2
 
     run(work)
@@ -176,10 +178,10 @@ def test_ports_that_cannot_be_had(run, pty, tmp_path):
             async with open_serial(path, parity="?"):
                 raise AssertionError("opened")
         assert raised.value.code == "serial_port_unsuitable"
-        before = len(os.listdir("/proc/self/fd"))
+        before = len(list(Path("/proc/self/fd").iterdir()))
         for _ in range(20):
             async with open_serial(path):
                 pass
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
 
     run(work)

@@ -47,8 +47,8 @@ class Kit:
         return models.device.model_validate({"connection": "line"} | more)
 
     @staticmethod
-    def tag(address, type="uint16", **more):
-        return models.tag.model_validate({"name": str(address), "address": address, "type": type} | more)
+    def tag(address, kind="uint16", **more):
+        return models.tag.model_validate({"name": str(address), "address": address, "type": kind} | more)
 
     @classmethod
     def registers(cls, count, first=0):

@@ -65,7 +65,7 @@ def outcome(exchange, chunk, pieces):
     """What an exchange makes of bytes: all that can be seen of it from outside."""
     image = bytearray(IMAGE)
     exchange.begin(chunk, image)
-    complete, fault = False, ""
+    complete, fault, kept = False, "", 0
     try:
         for piece in pieces:
             complete = exchange.feed(piece)
@@ -75,8 +75,8 @@ def outcome(exchange, chunk, pieces):
             assert held <= (260 if isinstance(exchange, TcpExchange) else LONGEST_RTU), held
             assert len(exchange.noise) <= 128
     except ProtocolFault as raised:
-        fault = str(raised)
-        assert len(raised.data) <= 256
+        fault, kept = str(raised), len(raised.data)
+    assert kept <= 256
     return complete, fault, bytes(image), exchange.body, tuple(exchange.refused)
 
 

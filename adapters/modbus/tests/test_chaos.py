@@ -2,10 +2,10 @@
 
 import asyncio
 import gc
-import os
 import socket
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -142,7 +142,7 @@ def test_a_dead_unit_costs_its_neighbour_no_value(run, kit, anywhere):
 
 def descriptors():
     gc.collect()
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_sessions_leave_nothing_behind(run, kit, anywhere):

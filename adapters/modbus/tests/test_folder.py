@@ -134,12 +134,9 @@ TABLES = {
 
 def fresh(text):
     for name, (model, base) in TABLES.items():
-        text = re.sub(
-            rf"(<!-- settings: {name} -->\n).*?(<!-- end -->)",
-            lambda match, rows=table(model, base): f"{match[1]}{rows}\n{match[2]}",
-            text,
-            flags=re.DOTALL,
-        )
+        begin = f"<!-- settings: {name} -->\n"
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}{table(model, base)}\n<!-- end -->{rest.partition('<!-- end -->')[2]}"
     return text
 
 

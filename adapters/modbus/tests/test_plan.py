@@ -20,8 +20,8 @@ def device(**more):
     return models.device(connection="line", **more)
 
 
-def tag(name, address, type="uint16", length=0):
-    return models.tag(name=name, address=address, type=type, length=length)
+def tag(name, address, kind="uint16", length=0):
+    return models.tag(name=name, address=address, type=kind, length=length)
 
 
 TAGS = st.lists(

@@ -178,7 +178,7 @@ def test_the_doctor_at_a_device(run, kit, anywhere):
                 ("co:7", True),
             ]
             assert [word.number for word in found.words] == [1, 0, 1]
-            with pytest.raises(TagFault, match="hr:199.*exception 2"):
+            with pytest.raises(TagFault, match=r"hr:199.*exception 2"):
                 await doctor(connection, device, "hr:199", 4)
             for address, count in (("hr:0", 126), ("hr:65535", 2), ("hr:0.1", 1), ("hr:0", 0)):
                 with pytest.raises(ConfigFault, match="at most 125"):

@@ -1,8 +1,8 @@
 """The simulator as a peer: what it refuses, what it counts, how it ends."""
 
 import asyncio
-import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -106,7 +106,7 @@ def test_a_hook_sets_values_as_they_are_read(run, kit):
 
 def test_it_ends_without_a_trace(run):
     async def work():
-        before = len(os.listdir("/proc/self/fd"))
+        before = len(list(Path("/proc/self/fd").iterdir()))
         for transport in ("tcp", "rtu", "rtu_over_tcp") * 5:
             async with Simulator(transport=transport) as sim:
                 if transport != "rtu":
@@ -115,7 +115,7 @@ def test_it_ends_without_a_trace(run):
                     assert sim.counters.connections == 1
                     writer.close()
         await asyncio.sleep(0.05)
-        assert len(os.listdir("/proc/self/fd")) <= before + 1
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
 
     run(work)
 
@@ -127,7 +127,7 @@ def test_on_a_serial_port_of_the_machine(run, tmp_path, kit):
         ends = [str(tmp_path / "a"), str(tmp_path / "b")]
         joined = subprocess.Popen(["socat", *(f"pty,raw,echo=0,link={end}" for end in ends)])
         try:
-            while not all(os.path.exists(end) for end in ends):
+            while not all(Path(end).exists() for end in ends):
                 await asyncio.sleep(0.01)
             async with Simulator(transport="rtu", port=ends[1]) as sim:
                 sim.unit(1).holding[0] = 9

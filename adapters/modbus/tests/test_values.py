@@ -30,17 +30,17 @@ def rows(kit):
     """(tag, value) of the whole matrix, each at an address of its own."""
     found, at = [], 0
 
-    def put(address, value, type, **more):
-        found.append((kit.tag(address, type, name=f"t{len(found)}", **more), value))
+    def put(address, value, kind, **more):
+        found.append((kit.tag(address, kind, name=f"t{len(found)}", **more), value))
 
-    for type, values in MATRIX.items():
+    for kind, values in MATRIX.items():
         for order in ORDERS:
             for value in values:
-                put(f"{'ir' if order == 'DCBA' else 'hr'}:{at}", value, type, order=order)
+                put(f"{'ir' if order == 'DCBA' else 'hr'}:{at}", value, kind, order=order)
                 at += 4
     for order in ORDERS:
-        for type, digits in (("uint16", 9876), ("uint32", 98_765_432), ("uint64", 1_234_567_890_123_456)):
-            put(f"hr:{at}", digits, type, order=order, encoding="bcd")
+        for kind, digits in (("uint16", 9876), ("uint32", 98_765_432), ("uint64", 1_234_567_890_123_456)):
+            put(f"hr:{at}", digits, kind, order=order, encoding="bcd")
             at += 4
         for encoding, text in TEXTS:
             put(f"hr:{at}", text, "string", order=order, length=11, encoding=encoding)
@@ -192,7 +192,7 @@ def test_writes_go_out_as_the_device_wants_them(run, kit):
                 await session.write(kit.device(), writes)
                 await session.write(kit.device(write_multiple_only=True), writes[:2])
                 assert sim.unit(1).holding[1] == 5
-                with pytest.raises(TagFault, match="hr:9.*exception 2") as raised:
+                with pytest.raises(TagFault, match=r"hr:9.*exception 2") as raised:
                     await session.write(kit.device(), [Write(kit.tag("hr:9", **both), 1)])
                 assert raised.value.quality is Quality.ADDRESS_REFUSED
             assert sent == [5, 6, 16, 22, 22, 15, 16, 6]
