@@ -29,7 +29,7 @@ from benchmarks.processes import ROOT, Child, Plant, Setting, Unfit, plant, run_
 from gateway.config.fields import format_duration, parse_duration
 
 _DRAIN = 30.0
-_SLICE = 5.0
+_SLICE = 3.0
 """A window is looked at in slices of about this many seconds, to show the spread."""
 
 

@@ -99,7 +99,7 @@ def test_the_model_finds_the_costs_that_made_the_figures():
 def test_the_plot_is_svg_with_all_points():
     drawn = ET.fromstring(growth.picture(runs(36.0, 0.05)))
     circles = drawn.findall(".//{http://www.w3.org/2000/svg}circle")
-    assert len(circles) == 8 + 8 + 4 + 4
+    assert len(circles) == 8 + 8 + 3 + 3
     assert chart([("one", "x", [Series("s", [(1, 0.0)])])]).count("<circle") == 1
 
 
