@@ -83,10 +83,10 @@ def sample(setting: Setting, folder: Path, seconds: float, warm_up: float) -> di
         run.gateway.start()
         run.wait_for_data()
         time.sleep(warm_up)
-        began, cpu, points = time.monotonic(), run.gateway.cpu_seconds(), run.subscriber.ask("mark")["points"]
+        began, cpu, points = time.monotonic(), run.gateway.cpu_seconds(), run.devices.registers_served()
         time.sleep(seconds / 2)
         took, cpu = time.monotonic() - began, run.gateway.cpu_seconds() - cpu
-        points = run.subscriber.ask("mark")["points"] - points
+        points = run.devices.registers_served() - points
         raw = folder / "profile.txt"
         command = [program, "record", "--pid", str(run.gateway.pid), "--duration", str(round(seconds))]
         command += ["--rate", str(SAMPLES_PER_SECOND), "--format", "raw", "--output", str(raw)]

@@ -188,12 +188,17 @@ def write(page: str, name: str, text: str) -> str:
     return marked.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page)
 
 
-def provenance(told: dict[str, Any]) -> str:
+SHORT: Final = " **Windows of a few seconds on a busy machine: that it works, not how fast it is.**"
+
+
+def provenance(told: dict[str, Any], share: float) -> str:
     """One line: where, when and with what."""
     versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
     machine = told["machine"]
     where = f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}"
-    return f"Measured {told['date'][:10]} at commit `{told['commit']}` on {where}; {versions}."
+    return (
+        f"Measured {told['date'][:10]} at commit `{told['commit']}` on {where}; {versions}.{SHORT if share < 1 else ''}"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -231,7 +236,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def write_docs(rows: list[list[str]], told: dict[str, Any], share: float) -> None:
     """Profile and growth, and all tables into the page. A part that cannot be measured keeps its former table."""
-    page = write(PAGE.read_text(), "suite", f"{provenance(told)}\n\n{markdown(rows)}")
+    page = write(PAGE.read_text(), "suite", f"{provenance(told, share)}\n\n{markdown(rows)}")
     for name, part in (("profile", profile.tables), ("growth", growth.tables)):
         print(f"         {name}", file=sys.stderr)
         try:
