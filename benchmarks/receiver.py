@@ -81,6 +81,7 @@ class Receiver:
                     "gaps": verifier.gaps,
                     "holes": verifier.holes(),
                     "epochs": sorted({epoch for epoch, _, _ in verifier.batches}),
+                    "newest": max(verifier.batches, default=(0, 0, 0))[1],
                     "ages": self._ages(),
                 }
             elif question.startswith("drain "):

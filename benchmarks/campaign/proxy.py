@@ -67,8 +67,11 @@ class Connection:
             if self._line.rate:
                 free_at = max(free_at, clock()) + len(data) / self._line.rate
                 await asyncio.sleep(free_at - clock())
-            data = self._line.passes(data, direction)
-            writer.write(data)
+            passed, cut = self._line.passes(data, direction)
+            writer.write(passed)
+            if cut:  # nothing may follow what is missing
+                self._line.reset()
+                return
             await writer.drain()
         if not self.forgotten:
             raise _Ended
@@ -91,9 +94,15 @@ class Line:
         self._holding = False
         self.rate = 0.0
         self.commands: dict[str, Callable[..., None]] = {
-            "open": self._open, "refuse": self._refuse, "hold": self._hold, "forget": self._forget, "cut": partial(self._cut, TO), "cut-back": partial(self._cut, FROM),
-            "rate": self._narrow, "state": lambda: None,
-        }  # fmt: skip
+            "open": self._open,
+            "refuse": self._refuse,
+            "hold": self._hold,
+            "forget": self._forget,
+            "cut": partial(self._cut, TO),
+            "cut-back": partial(self._cut, FROM),
+            "rate": self._narrow,
+            "state": lambda: None,
+        }
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client."""
@@ -115,15 +124,15 @@ class Line:
         finally:
             self._connections.discard(connection)
 
-    def passes(self, data: bytes, direction: int) -> bytes:
-        """Count bytes; return what still passes when a cut falls into them."""
+    def passes(self, data: bytes, direction: int) -> tuple[bytes, bool]:
+        """Count bytes; return what still passes, and whether a cut falls into them."""
         so_far, cut_at = self._bytes[direction], self._cut_at[direction]
-        if cut_at is not None and so_far + len(data) >= cut_at:
+        cut = cut_at is not None and so_far + len(data) >= cut_at
+        if cut_at is not None and cut:
             data = data[: max(cut_at - so_far, 0)]
             self._cut_at[direction] = None
-            asyncio.get_running_loop().call_soon(self._reset)
         self._bytes[direction] += len(data)
-        return data
+        return data, cut
 
     def state(self) -> dict[str, Any]:
         """Return the answer to every command."""
@@ -154,7 +163,8 @@ class Line:
     def _narrow(self, rate: str) -> None:
         self.rate = float(rate)
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
+        """Reset all connections."""
         for connection in tuple(self._connections):
             connection.cut()
 

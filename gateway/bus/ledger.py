@@ -40,6 +40,8 @@ MAKE_ROOM_TRIES: Final = 6
 GUARD_SECONDS: Final = 1.0
 AGE_SECONDS: Final = 600
 SECOND: Final = 1_000_000_000
+PATIENCE: Final = SECOND // 5
+"""On a full disk a batch waits so long (ns) for older ones to be acknowledged, before they are given up for it."""
 SET_ASIDE: Final = "a damaged batch was set aside"
 OVERSHOOT: Final = 4
 """stop_reading takes this many times batch_bytes beyond the limit: what was already read when readers were stopped."""
@@ -62,7 +64,7 @@ class Outcome:
     gaps: int = 0
     aside: int = 0
     rebuilt: bool = False
-    state: State | None = None
+    state: State = field(default_factory=lambda: State("", 0))
     disk_free: int = 0
     allowed: int = 0
     """Bytes of bodies that may be held now."""
@@ -111,6 +113,7 @@ class Ledger:
         self._remove_due = 0.0
         self._age_due = clock()
         self._oldest_time = 0
+        self._full = False
 
     def take(self, sealed: Sealed) -> None:
         """Pack a batch; it is committed by the next attempt."""
@@ -121,12 +124,15 @@ class Ledger:
         outcome = Outcome()
         started = time.perf_counter()
         try:
-            self._attempt(outcome, final=final)
+            self._rebuild_if_broken(outcome)
+            try:
+                self._attempt(outcome, final=final)
+            except StoreDamaged as error:
+                outcome.message = str(error)
+                self.store.broken = True
+                self._rebuild_if_broken(outcome)
         except StoreStuck as error:
             outcome.full, outcome.message = True, str(error)
-        except StoreDamaged as error:
-            outcome.message = str(error)
-            self.rebuild(outcome)
         outcome.seconds = time.perf_counter() - started
         outcome.state = self.store.state
         outcome.disk_free = self._free or 0
@@ -135,20 +141,25 @@ class Ledger:
         outcome.oldest_time = self._oldest_time
         return outcome
 
-    def rebuild(self, outcome: Outcome) -> None:
-        """Have the store begin anew; all positions are written again with the next commit."""
-        self.store.rebuild()
-        self._gaps += self.store.loss
-        self.store.loss = []
-        outcome.rebuilt = True
-        outcome.aside += 1
+    def _rebuild_if_broken(self, outcome: Outcome) -> None:
+        """Have the store begin anew. Raises StoreStuck."""
+        if self.store.broken:
+            self.store.rebuild()
+            self._gaps += self.store.loss
+            self.store.loss = []
+            outcome.rebuilt = True
+            outcome.aside += 1
 
     def _attempt(self, outcome: Outcome, *, final: bool) -> None:
         self._look_at_disk()
+        if self._full:
+            self.store.tidy()  # with space again, the file may grow: before anything is given up for the lack of it
         acknowledged = self._acknowledged(final=final)
         try:
             self._commit(outcome, list(self.held), acknowledged)
+            self._full = False
         except StoreFull:
+            self._full = True
             # One step at a time: first make room with as little writing as possible, then one batch after another.
             self.store.relieve()
             self._one_by_one(outcome)
@@ -156,8 +167,10 @@ class Ledger:
 
     def _one_by_one(self, outcome: Outcome) -> None:
         """Raises StoreFull when that does not help either."""
-        need = self.held[0].weight if self.held else 0
-        self._commit(outcome, [], self._acknowledged(final=True), need)
+        acknowledged = self._acknowledged(final=True)
+        patient = bool(self.held) and 0 <= self._clock() - self.held[0].closed < PATIENCE
+        need = self.held[0].weight - sum(each.size for each in acknowledged) if self.held and not patient else 0
+        self._commit(outcome, [], acknowledged, need)
         tries = 0
         while self.held and not outcome.full:
             try:
@@ -165,7 +178,7 @@ class Ledger:
                 tries = 0
             except StoreFull:
                 # Rows do not fit exactly into the pages of those that went: ask for more each time.
-                if (tries := tries + 1) > MAKE_ROOM_TRIES or self._config.when_full is WhenFull.STOP_READING:
+                if patient or (tries := tries + 1) > MAKE_ROOM_TRIES or self._config.when_full is WhenFull.STOP_READING:
                     raise
                 self._commit(outcome, [], [], len(self.held[0].body) << tries)
 

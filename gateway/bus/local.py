@@ -69,7 +69,6 @@ class LocalBus:
         self._room = asyncio.Event()
         self._flushers: list[tuple[int, asyncio.Future[None]]] = []
         self._lost: Gap | None = None
-        self._generation = 0
         self._rate = Rate(time.monotonic())
         self._failure: BaseException | None = None
         self._closing = False
@@ -235,16 +234,16 @@ class LocalBus:
 
     def read(self, consumer: LocalConsumer, scan: Scan, first: int, last: int) -> None:
         """Read rows from the store in the reader's thread."""
-        generation = self._generation
+        rebuilt = self._store.rebuilt
         reading = self._loop.run_in_executor(self._reader, self._store.read, first, last, READ_ROWS, READ_BYTES)
-        reading.add_done_callback(lambda done: self._was_read(consumer, scan, (first, last), generation, done))
+        reading.add_done_callback(lambda done: self._was_read(consumer, scan, (first, last), rebuilt, done))
 
     def _was_read(
         self,
         consumer: LocalConsumer,
         scan: Scan,
         places: Range,
-        generation: int,
+        rebuilt: int,
         reading: asyncio.Future[list[Row | int]],
     ) -> None:
         if reading.cancelled():
@@ -260,9 +259,7 @@ class LocalBus:
                 consumer.wake()
             case StoreDamaged():
                 scan.reading = False
-                if generation == self._generation:
-                    self._generation += 1
-                    self._writer.rebuild()
+                self._writer.rebuild(rebuilt)
                 self._loop.call_later(READ_AGAIN_SECONDS, consumer.wake)
             case StoreStuck():
                 scan.reading = False
@@ -277,10 +274,7 @@ class LocalBus:
 
     def _committed(self, outcome: Outcome) -> None:
         """One attempt of the writer is over."""
-        if outcome.state is None:
-            return
         if outcome.rebuilt:
-            self._generation += 1
             self.recent.clear()
             self._moved.update(self._positions)
             self._save_positions()

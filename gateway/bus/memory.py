@@ -22,7 +22,7 @@ class MemoryStore:
         self.state = State(gateway=gateway, epoch=int(time.time()))
         self.loss: list[Gap] = []
         self.rebuilt = 0
-        self.cramped = False
+        self.broken = self.cramped = False
         self._rows: dict[int, Row] = {}
         self._lock = threading.Lock()
 

@@ -57,6 +57,7 @@ def _open(store: JournalStore, gateway: str, now: int) -> JournalStore:
     _check_owner(path)
     log = path.with_name(path.name + "-wal")
     promised = read_log(log.read_bytes()) if log.exists() else Log()
+    logged = log.exists() and log.stat().st_size > 0
     found = (path.exists() and path.stat().st_size > 0) or promised.frames > 0
     try:
         _connect(store, promised, found=found)
@@ -67,15 +68,18 @@ def _open(store: JournalStore, gateway: str, now: int) -> JournalStore:
             store.rebuild()
         except StoreStuck as error:
             raise ConfigFault(f"bus.path: {path}: {error}", code="journal_not_writable") from error
-        state = store.state
+        state, logged = store.state, True  # a new epoch has begun already
     if state is None:
-        store.begin(State(gateway, max(now // 10**9, highest_epoch(path) + 1)))
+        epoch = max(now // 10**9, highest_epoch(path) + 1)
+        store.begin(State(gateway, epoch, last_time=now, closed=now))  # nothing is covered before
         return store
     store.loss.append(_restarted(state, now))
-    if promised.hidden == 1:
-        # Torn by a power cut, or gone bad after it had been committed and perhaps delivered: nobody can tell. A new
-        # epoch makes sure that its numbers mean nothing else.
+    torn = promised.hidden == 1
+    if torn:
         store.loss.insert(0, Gap("corruption", state.closed, now, detail="the last transaction was torn"))
+    if torn or (not state.stopped and (state.weak or not logged)):
+        # What was committed last, and perhaps delivered, may be gone with the power, or with a log that somebody has
+        # removed: nobody can tell. A new epoch makes sure that its numbers mean nothing else.
         state.past = [*state.past, (state.epoch, state.base)]
         state.epoch, state.base = max(now // 10**9, state.epoch + 1), state.place
     if not state.batches:

@@ -78,6 +78,8 @@ class State(msgspec.Struct, omit_defaults=True):
     """When the newest batch was closed."""
     stopped: int = 0
     """When the gateway stopped in order; 0 while it runs, and after a kill."""
+    weak: bool = False
+    """Commits are not synced one by one (``synchronous`` is not full): after a power cut, the newest may be missing."""
     past: list[tuple[int, int]] = []
     """(epoch, base) of epochs from which batches were saved, oldest first."""
 
@@ -107,6 +109,8 @@ class Store(Protocol):
     """What opening it found missing; declared by the bus as the first thing."""
     rebuilt: int
     """How often it was begun anew because of damage, since start."""
+    broken: bool
+    """True when its structure was found damaged: `rebuild` comes first."""
     cramped: bool
     """True while it may not grow, because the disk is full."""
 
@@ -135,7 +139,7 @@ class Store(Protocol):
         """How many rows held are not in the position."""
 
     def rebuild(self) -> None:
-        """Begin anew with what can still be read; `loss` then says what could not."""
+        """Begin anew with what can still be read; `loss` then says what could not. Raises StoreStuck."""
 
     def disk_free(self) -> int | None:
         """Bytes free for more, or None when no disk is used."""

@@ -15,7 +15,7 @@ from gateway.bus.cursor import Range
 from gateway.bus.ledger import Ledger, Outcome
 from gateway.model.schema import SchemaId
 
-RETRY_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 0.25
 
 
 class Writer:
@@ -36,7 +36,7 @@ class Writer:
         self._positions: dict[str, str | None] = {}
         self._removable: list[Range] | None = None
         self._aside: set[int] = set()
-        self._damaged = False
+        self._damaged = -1
         self._woken = False
         self._stop = False
         self._thread = threading.Thread(target=self._run, name="bus-writer", daemon=True)
@@ -65,10 +65,10 @@ class Writer:
             self._aside.add(place)
             self._wake()
 
-    def rebuild(self) -> None:
-        """The store's structure was found damaged."""
+    def rebuild(self, rebuilt: int) -> None:
+        """The store's structure was found damaged, when it had been rebuilt so many times: not if it was since."""
         with self._changed:
-            self._damaged = True
+            self._damaged = rebuilt
             self._wake()
 
     def give_up_oldest(self) -> Sealed | None:
@@ -97,17 +97,14 @@ class Writer:
 
     def _turn(self) -> bool:
         with self._changed:
-            held = self._ledger.held
-            if not self._woken and (held or not self._sealed):
-                self._changed.wait(RETRY_SECONDS if held or self._ledger.later else None)
+            ledger = self._ledger
+            stuck = bool(ledger.held) or ledger.store.broken
+            if not self._woken and (stuck or not self._sealed):
+                self._changed.wait(RETRY_SECONDS if stuck or ledger.later else None)
             self._woken = False
             taken = self._take()
             stop = self._stop and not self._sealed
-            damaged, self._damaged = self._damaged, False
-        if damaged:
-            outcome = Outcome()
-            self._ledger.rebuild(outcome)
-            self._committed(outcome)
+            ledger.store.broken |= self._damaged == ledger.store.rebuilt
         for sealed in taken:
             self._ledger.take(sealed)
         self._committed(self._ledger.attempt(final=stop))

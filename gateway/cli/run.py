@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -49,10 +50,22 @@ def register(app: typer.Typer) -> None:
         from gateway.runtime import Gateway
         from gateway.runtime.making import load_configuration
 
+        take_descriptors()
         configuration = load_configuration(config)
         log.configure(configuration.observe.log, configuration.observe.log_format)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(serve(Gateway(configuration), drain))
+
+
+def take_descriptors() -> None:
+    """Use as many descriptors as the system lets this process have.
+
+    The usual soft limit of 1,024 is there for programs that call select(); this one does not, and a socket for each
+    of a thousand devices must not leave the lanes without one.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def duration(text: str | float) -> float:

@@ -26,6 +26,8 @@ _REFUSALS: Final[dict[int | None, tuple[str, str]]] = {
     errno.EADDRNOTAVAIL: ("address_unusable", "this machine does not have that address"),
     errno.EACCES: ("address_unusable", "ports below 1024 need the right to bind them"),
     errno.ETIMEDOUT: ("no_route", "the host does not answer"),
+    errno.EMFILE: ("descriptors_exhausted", "this process may not open any more files and sockets"),
+    errno.ENFILE: ("descriptors_exhausted", "this machine has no more files and sockets to give"),
 }
 """errno → code and words."""
 

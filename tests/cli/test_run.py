@@ -179,3 +179,12 @@ def test_a_wrong_configuration_is_told_without_a_traceback(command, tmp_path, xi
     assert missing.returncode == 1
     assert "none.yaml" in missing.stderr
     assert "Traceback" not in wrong.stderr + missing.stderr
+
+
+def test_all_descriptors_that_the_system_grants_are_taken(spawn):
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 200)); "
+        "from gateway.cli.run import take_descriptors; take_descriptors(); take_descriptors(); "
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    assert finish(spawn("-c", program)) == (0, "(200, 200)\n", "")

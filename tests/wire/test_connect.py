@@ -42,6 +42,7 @@ def test_an_address_that_is_not_ours(run, free_port):
 def test_no_route(run):
     assert os_fault("10.0.0.1:502", OSError(113, "No route to host")).code == "no_route"
     assert os_fault("10.0.0.1:502", OSError(5, "Input/output error")).code == "link_lost"
+    assert os_fault("10.0.0.1:502", OSError(24, "Too many open files")).code == "descriptors_exhausted"
     assert "Input/output" in str(os_fault("10.0.0.1:502", OSError(5, "Input/output error")))
 
 

@@ -19,6 +19,12 @@ DEVICE: Final[dict[str, Reason]] = {
         "与设备的连接中断或无法建立",
         "检查网线、电源、地址和端口；用 `xingsha probe` 区分拒绝与无应答。",
     ),
+    "descriptors_exhausted": Reason(
+        "The gateway may not open any more sockets and files",
+        "Raise LimitNOFILE of the service (or `ulimit -Hn`): one for each connection and lane, and 50 besides.",
+        "网关无法再打开更多的套接字和文件",
+        "调高服务的 LimitNOFILE（或 `ulimit -Hn`）：每个连接和通道各一个，另加 50 个。",
+    ),
     "connection_refused": Reason(
         "The host is there, and nothing listens on the port",
         "Check the port number, switch the protocol on in the device, and see whether a firewall rejects it.",

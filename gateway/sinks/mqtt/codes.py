@@ -5,6 +5,7 @@ MQTT 3.1.1 return codes of CONNACK (clause 3.2.2.3) arrive here translated to th
 
 from __future__ import annotations
 
+import errno
 import ssl
 from typing import Final
 
@@ -105,5 +106,6 @@ def transport_fault(error: BaseException | None, where: str) -> Fault:
     if isinstance(error, ConnectionRefusedError):
         return LinkLost(f"{where}: connection refused", code="connect_refused")
     if isinstance(error, OSError):
-        return LinkLost(f"{where}: {error.strerror or error}", code="link_lost")
+        code = "descriptors_exhausted" if error.errno in {errno.EMFILE, errno.ENFILE} else "link_lost"
+        return LinkLost(f"{where}: {error.strerror or error}", code=code)
     return LinkLost(f"{where}: {error}", code="link_lost")

@@ -1,0 +1,21 @@
+"""The disk of the journal is full, fails, is slow, or has damaged the file, in short."""
+
+import pytest
+
+from benchmarks.campaign.disk import SCENARIOS
+from benchmarks.campaign.scenario import Skipped
+
+
+@pytest.fixture(scope="module")
+def outcomes(side_by_side):
+    return side_by_side(SCENARIOS)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("scenario", [scenario.name for scenario in SCENARIOS])
+def test_scenario(outcomes, scenario):
+    try:
+        outcome = outcomes[scenario].result()
+    except Skipped as reason:
+        pytest.skip(str(reason))
+    assert outcome.passed, outcome.failures()
