@@ -32,7 +32,7 @@ from benchmarks.slower import slower
 from gateway.config.fields import format_duration, parse_duration
 
 _DRAIN = 30.0
-_SLICE = 5.0
+_SLICE = 3.0
 """A window is looked at in slices of about this many seconds, to show the spread."""
 
 
@@ -87,27 +87,34 @@ def measure(
                 samples.append(Sample.take(run))
         ages = run.subscriber.ask("report")["ages"]
         memory, peak = run.gateway.memory_mb()
-        stopped = run.gateway.stop(_DRAIN)
-        code = run.gateway.process.returncode if run.gateway.process else None
-        reports = []
-        for subscriber in run.subscribers:
-            subscriber.settle(1.0, 30.0)
-            reports.append(subscriber.ask("report"))
-        result = _figures(samples) | {
+        return _figures(samples) | {
             "rss_mb": round(memory, 1),
             "rss_peak_mb": round(peak, 1),
-            **_judgement(reports),
             "latency_ms": ages.get("since_stamp_ms"),
             "latency_since_answer_ms": ages.get("since_answer_ms"),
             "first_data_s": round(started, 2),
-            "stop_s": round(stopped, 2),
-            "exit_code": code,
-            "refused_requests": int(run.devices.board.array[run.devices.board.REFUSED]),
-            "connections": int(run.devices.board.array[run.devices.board.CONNECTIONS]),
+            **end(run),
         }
-        if code:
-            result["notes"].append(f"the gateway ended with {code}: {run.gateway.tail(500)}")
-        return result
+
+
+def end(run: Plant) -> dict[str, Any]:
+    """Stop the gateway in order, and hold what was served against what arrived, in the whole run and on all lanes."""
+    stopped = run.gateway.stop(_DRAIN)
+    code = run.gateway.process.returncode if run.gateway.process else None
+    reports = []
+    for subscriber in run.subscribers:
+        subscriber.settle(1.0, 30.0)
+        reports.append(subscriber.ask("report"))
+    board = run.devices.board
+    result = _judgement(reports) | {
+        "stop_s": round(stopped, 2),
+        "exit_code": code,
+        "refused_requests": int(board.array[board.REFUSED]),
+        "connections": int(board.array[board.CONNECTIONS]),
+    }
+    if code:
+        result["notes"].append(f"the gateway ended with {code}: {run.gateway.tail(500)}")
+    return result
 
 
 def _figures(samples: list[Sample]) -> dict[str, Any]:
@@ -141,12 +148,13 @@ def _judgement(reports: list[dict[str, Any]]) -> dict[str, Any]:
     """What was found in the whole run, all lanes together."""
     total = {
         name: sum(report[name] for report in reports)
-        for name in ("lost", "duplicated", "wrong", "unreadable", "bad_quality", "points")
+        for name in ("lost", "duplicated", "repeated", "wrong", "unreadable", "bad_quality", "points")
     }
     total["points_in_all"] = total.pop("points")
     return total | {
         "holes": sum(len(report["holes"]) for report in reports),
         "gaps": sum(len(report["gaps"]) for report in reports),
+        "gap_reasons": sorted({gap["reason"] for report in reports for gap in report["gaps"]}),
         "notes": [note for report in reports for note in report["notes"]],
     }
 

@@ -195,14 +195,16 @@ class Broker(Child):
 
 
 class Devices(Child):
-    """The device server; ``board`` shows what it served, even after its end."""
+    """The device server; ``board`` shows what it served, even after its end. ``baud``: on serial lines, not TCP."""
 
-    def __init__(self, folder: Path, pattern: Pattern, units_per_port: int = 1) -> None:
+    def __init__(self, folder: Path, pattern: Pattern, units_per_port: int = 1, baud: int = 0) -> None:
         self.board_path = folder / "board"
         self.pattern = pattern
         self.units_per_port = units_per_port
-        self.ports: list[int] = []
-        command = [sys.executable, "-m", "benchmarks.devices", *pattern.arguments(), f"--board={self.board_path}"]
+        self.ports: list[Any] = []
+        """TCP ports, or names of serial ports."""
+        module, line = ("benchmarks.serial_devices", [f"--baud={baud}"]) if baud else ("benchmarks.devices", [])
+        command = [sys.executable, "-m", module, *pattern.arguments(), f"--board={self.board_path}", *line]
         super().__init__("devices", [*command, f"--units-per-port={units_per_port}"], folder)
 
     def start(self) -> None:
@@ -282,6 +284,8 @@ class Setting:
     scan: str = "1s"
     """Scan rate; ``0s``: as fast as the devices answer."""
     units_per_port: int = 1
+    baud: int = 0
+    """Speed of the serial lines that the devices are on; 0: TCP."""
     lanes: int = 1
     workers: int = 1
     bus: dict[str, Any] = field(default_factory=dict)
@@ -293,15 +297,19 @@ class Setting:
         """First topic levels of a lane, counted from 1."""
         return "xingsha/v1" if lane == 1 else f"xingsha/v1/lane{lane}"
 
-    def configuration(self, ports: list[int], broker_port: int) -> dict[str, Any]:
+    def _reach(self, port: Any) -> dict[str, Any]:
+        if self.baud:
+            return {"transport": "rtu", "serial_port": port, "baudrate": self.baud}
+        return {"host": "127.0.0.1", "port": port, "pipeline": 8}
+
+    def configuration(self, ports: list[Any], broker_port: int) -> dict[str, Any]:
         """The whole configuration of the gateway."""
         tags = [
             {"name": f"r{number}", "address": f"hr:{number}", "type": "uint16", "scale": 0.1}
             for number in range(self.pattern.registers)
         ]
         connections = {
-            f"c{number}": {"adapter": "modbus", "host": "127.0.0.1", "port": port, "pipeline": 8, "timeout": "2s"}
-            | self.connection
+            f"c{number}": {"adapter": "modbus", "timeout": "2s"} | self._reach(port) | self.connection
             for number, port in enumerate(ports)
         }
         devices = {
@@ -372,7 +380,7 @@ def plant(setting: Setting, folder: Path, broker: Broker | None = None) -> Itera
     """Start everything around the gateway; end everything, the gateway first. ``broker``: one that is prepared."""
     with ExitStack() as stack:
         broker = stack.enter_context(broker or Broker(folder))
-        devices = stack.enter_context(Devices(folder, setting.pattern, setting.units_per_port))
+        devices = stack.enter_context(Devices(folder, setting.pattern, setting.units_per_port, setting.baud))
         subscribers = [
             stack.enter_context(
                 Subscriber(folder, setting.pattern, broker.port, setting.prefix(lane), lane, broker.inside)

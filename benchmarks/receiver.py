@@ -7,6 +7,8 @@ prints ``{"ready": true}`` once it is subscribed, then answers each line on stan
 ``mark``      running totals, at this very moment
 ``window``    the same, and ages are measured anew from here
 ``report``    totals, loss, gaps, holes in the numbering, ages since the last ``window``
+``drain T``   running totals, and what came since the last ``window``, told apart as backlog and live data; frames
+              older than T (ns since the epoch) are neither: the broker itself delivers again what it had not finished
 
 The session outlives broken links and a broker that keeps sessions (clean_session is false). Ends at end of input.
 """
@@ -43,7 +45,7 @@ class Receiver:
         self._schemas = f"{prefix}/{gateway}/schema/"
         self._data = f"{prefix}/{gateway}/data"
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, clean_session=False)
-        self.client.reconnect_delay_set(1, 1)
+        self.client.reconnect_delay_set(0.1, 0.1)  # type: ignore[arg-type]  # back before the gateway is
         self.client.on_connect = self._connected
         self.client.on_subscribe = self._subscribed
         self.client.on_message = self._message
@@ -83,8 +85,10 @@ class Receiver:
                     "streams": verifier.streams(),
                     "ages": self._ages(),
                 }
+            elif question.startswith("drain "):
+                found |= self._drain(int(question.removeprefix("drain ")))
             elif question != "mark":
-                found = {"error": f"{question!r}: expected mark, window or report"}
+                found = {"error": f"{question!r}: expected mark, window, report or drain"}
             return found
 
     def _ages(self) -> dict[str, dict[str, float]]:
@@ -94,9 +98,31 @@ class Receiver:
             ages = np.concatenate(parts) if parts else np.empty(0, np.int64)
             ages = ages[ages != 0] / 1e6
             if len(ages):
-                p50, p99 = np.percentile(ages, [50, 99]).tolist()
-                found[name] = {"p50": round(p50, 2), "p99": round(p99, 2), "max": round(float(ages.max()), 2)}
+                found[name] = _spread(ages)
         return found
+
+    def _drain(self, since: int) -> dict[str, Any]:
+        """Backlog: frames older than the first arrival. Live: read since, and here while it drained, or in 2 s."""
+        window = self.verifier.ages[self._window :]
+        age, stamp = (np.concatenate([np.empty(0, np.int64), *(ages[index] for ages in window)]) for index in (0, 2))
+        age, stamp = age[stamp >= since], stamp[stamp >= since]
+        if not len(age):
+            return {"backlog_frames": 0, "drain_s": 0.0, "live_frames": 0}
+        arrival = age + stamp
+        backlog = stamp < arrival.min()
+        end = arrival[backlog].max() if backlog.any() else arrival.min()
+        live = ~backlog & (arrival <= max(end, arrival.min() + 2_000_000_000))
+        return {
+            "backlog_frames": int(backlog.sum()),
+            "drain_s": float(end - arrival.min()) / 1e9,
+            "live_frames": int(live.sum()),
+            "live_latency_ms": _spread(age[live] / 1e6) if live.any() else None,
+        }
+
+
+def _spread(milliseconds: Any) -> dict[str, float]:
+    p50, p99 = np.percentile(milliseconds, [50, 99]).tolist()
+    return {"p50": round(p50, 2), "p99": round(p99, 2), "max": round(float(milliseconds.max()), 2)}
 
 
 def main() -> None:

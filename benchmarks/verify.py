@@ -79,8 +79,9 @@ class Verifier:
         self.gaps: list[dict[str, Any]] = []
         self.batches: set[tuple[str, int, int, int]] = set()
         """(gateway, epoch, seq, part): each worker of a gateway has its own name and numbers."""
-        self.ages: list[tuple[Ints, Ints]] = []
-        """Per batch: ns from the frame's time, and from the device's answer (0: not known), to the subscriber."""
+        self.ages: list[tuple[Ints, Ints, Ints]] = []
+        """Per batch: ns from the frame's time, and from the device's answer (0: not known), to the subscriber; and
+        the frame's time."""
         self._schemas: dict[bytes, Known] = {}
         self._seen = np.zeros((pattern.total, 256), np.uint8)
         self._state = np.zeros((pattern.total, pattern.width), np.uint16)
@@ -270,7 +271,7 @@ class Verifier:
     def _age(self, frames: list[tuple[Known, list[Any]]], device: Ints, count: Ints, now: int) -> None:
         stamps = np.array([frame[1] for _, frame in frames], np.int64)
         served = self.board.times(device, count)
-        self.ages.append((now - stamps, np.where(served > 0, now - served, 0)))
+        self.ages.append((now - stamps, np.where(served > 0, now - served, 0), stamps))
 
     def loss(self) -> tuple[int, list[tuple[int, int, int, int, int]]]:
         """Points lost, and runs of reads behind it: (device, first count, last count, time of first, of last)."""

@@ -19,6 +19,7 @@ from gateway.bus.protocol import Bus
 from gateway.collect.device import PolledDevice, PollJob, jobs_of
 from gateway.collect.recovery import Backoff, Pace, Recovery, Scope, recovery
 from gateway.collect.schedule import Schedule
+from gateway.collect.watchdog import Watchdog
 from gateway.config.base import ConnectionConfig
 from gateway.model.faults import Busy, Fault, LinkLost
 from gateway.model.quality import is_bad, quality_label
@@ -127,38 +128,46 @@ class Endpoint:
                 self._enqueue_all(device)
 
     async def _serve(self, session: Session) -> None:
+        try:
+            async with Watchdog() as watchdog:
+                await self._work_off(session, watchdog)
+        except TimeoutError:
+            if not watchdog.expired:
+                raise
+            message = f"a poll of {watchdog.what} did not come back within {watchdog.patience:.0f} s"
+            raise LinkLost(message, code="session_stalled") from None
+
+    async def _work_off(self, session: Session, watchdog: Watchdog) -> None:
         while True:
             if self._commands:
                 await self._work(session, *self._commands.popleft())
             elif self._polls:
                 if not self._bus.has_room:
                     await self._bus.room()
-                await self._poll(session, self._polls.popleft())
+                await self._poll(session, self._polls.popleft(), watchdog)
             elif self._browses:
                 await self._work(session, *self._browses.popleft())
             else:
                 self._waiter = self._loop.create_future()
                 await self._waiter
 
-    async def _poll(self, session: Session, job: PollJob) -> None:
+    async def _poll(self, session: Session, job: PollJob, watchdog: Watchdog) -> None:
         readings = job.readings
         readings.clear()
         started = monotonic_ns()
         try:
-            async with asyncio.timeout(job.watchdog):
-                await session.read(job.plan, readings)
+            watchdog.start(job.watchdog, job.device.status.name)
+            await session.read(job.plan, readings)
         except Fault as fault:
             job.queued = False
             self._poll_failed(job, fault)
             return
-        except TimeoutError:
-            message = f"a poll of {job.device.status.name} did not come back within {job.watchdog:.0f} s"
-            raise LinkLost(message, code="session_stalled") from None
         except Exception as error:  # our bug, or the adapter's: this device alone pays for it
             log.exception("adapter_bug", device=job.device.status.name, connection=self.name)
             self._poll_crashed(job, error)
             raise _Reopen from None
         finally:
+            watchdog.stop()
             job.queued = False
         clock, now = monotonic_ns(), time_ns()
         status = job.device.status

@@ -76,7 +76,7 @@ def test_all_that_was_served_and_sent_is_right(tmp_path):
 def test_ages_since_stamp_and_since_answer(tmp_path):
     feed = Feed(tmp_path)
     feed.send(feed.whole(0), feed.whole(0))
-    stamps, answers = feed.verifier.ages[0]
+    stamps, answers, _ = feed.verifier.ages[0]
     assert stamps.tolist() == [999_500, 999_500]
     assert answers.tolist() == [999_000, 998_000]
 
