@@ -20,11 +20,18 @@ from gateway.config.root import BusConfig, BusKind
 
 @asynccontextmanager
 async def open_bus(
-    config: BusConfig, gateway: str, folder: Path, *, clock: Callable[[], int] = time.time_ns
+    config: BusConfig,
+    gateway: str,
+    folder: Path,
+    *,
+    clock: Callable[[], int] = time.time_ns,
+    monotonic: Callable[[], int] = time.monotonic_ns,
 ) -> AsyncIterator[Bus]:
     """The bus of ``gateway``; ``config.path`` starts at ``folder`` where it is relative.
 
-    ``clock`` gives ns since the Unix epoch. Raises ConfigFault when the journal cannot be had: in use by another
+    ``clock`` gives ns since the Unix epoch, ``monotonic`` ns by which batches grow old.
+
+    Raises ConfigFault when the journal cannot be had: in use by another
     process, another gateway's, written by a newer version, or in a folder that cannot be written. Damage is no
     reason not to start: it is set aside and declared as a gap.
     """
@@ -32,12 +39,12 @@ async def open_bus(
     with ThreadPoolExecutor(1, thread_name_prefix="bus-reader") as reader:
         store: Store
         if config.kind is BusKind.MEMORY:
-            store = MemoryStore(gateway)
+            store = MemoryStore(gateway, clock())
         else:
             store = await loop.run_in_executor(
                 reader, partial(open_journal, folder / config.path, config, gateway, clock)
             )
-        bus = LocalBus(store, config, clock, reader)
+        bus = LocalBus(store, config, clock, reader, monotonic)
         for gap in store.loss:
             bus.declare(gap)
         store.loss = []

@@ -47,6 +47,9 @@ class GatewayConfig(Model):
     """Unique name of this gateway: it stands in every topic and every batch."""
     description: Annotated[str, Field(max_length=500)] = ""
     """For people."""
+    clock: Annotated[str, Field(pattern="^(auto|always|/.+)$")] = "auto"
+    """Who vouches for the system's clock. auto: the kernel, told by chrony, systemd-timesyncd, ntpd or ptp4l; a path:
+    the file exists once the time is right (/run/systemd/timesync/synchronized); always: nobody needs to."""
 
 
 class ProfileConfig(Model):
