@@ -31,6 +31,8 @@ SET_FROM: Final = 1_704_067_200 * 10**9
 """2024-01-01: whoever vouches for an earlier time is wrong: that clock has not been set since power came."""
 MOST_STRETCHES: Final = 64
 """Stretches that may wait for the right time; of more, the oldest are given up."""
+STRETCH_BITS: Final = 36
+"""With the flags below it, a number that every language holds exactly, JavaScript's 53 bits included."""
 _TRIES: Final = 5
 _TIME_ERROR: Final = 5
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -153,7 +155,7 @@ class Clock:
             self._present, earlier = last, []  # a former run of the gateway began it
         else:
             now = self.now()
-            self._present = Stretch(secrets.randbits(40) | 1, self.offset, now, now)
+            self._present = Stretch(secrets.randbits(STRETCH_BITS) | 1, self.offset, now, now)
             self._waiting = [*earlier, self._present][-MOST_STRETCHES:]
         self._remember()
         return [self._correction(each, self.stretch) for each in earlier]
