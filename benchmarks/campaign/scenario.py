@@ -41,6 +41,8 @@ class Course:
     devices: int = 10
     registers: int = 1000
     change: str = "all"
+    times: int = 1
+    """How often it is done."""
 
     @property
     def pattern(self) -> Pattern:
@@ -69,6 +71,8 @@ class Outcome:
     """Points that came again, each under the number of its first batch."""
     recovery: float | None = None
     """Seconds from the end of the fault until all was as it should be; None: does not apply."""
+    skipped: str = ""
+    """Why it was not run on this machine, if it was not."""
 
     def check(self, what: str, good: bool, found: object = "") -> None:
         """Note whether something that must be so is so."""
@@ -82,6 +86,10 @@ class Outcome:
     def failures(self) -> str:
         """Each check that failed, one a line."""
         return "\n".join(f"{what}: {found}" for what, good, found in self.checks if not good)
+
+
+class Skipped(Exception):
+    """This machine cannot do what the scenario needs (root, a kernel feature); the text says what is missing."""
 
 
 Run = Callable[[Course, Path], Outcome]
