@@ -28,14 +28,13 @@ from gateway.config.root import BusConfig
 from gateway.model.batch import Gap
 from gateway.model.schema import SchemaId, schema_id
 
+MOST_PAGES: Final = 0xFFFFFFFE
 COUNT_SECONDS: Final = 2.0
 VACUUM_PAGES: Final = 512
 VACUUM_FROM: Final = 2048
 """Free pages inside the file from which on it is made smaller; fewer are soon used again."""
 NO_SPACE: Final = 1_000_000
 """An I/O error with less than this free is taken for a full disk: not every path in SQLite tells them apart."""
-RESERVE_MOST: Final = 4 * 1024 * 1024
-RESERVE_LEAST: Final = 256 * 1024
 _DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 """SQLITE_ERROR among them: our statements are fixed, so a table that is missing or has other columns is damage."""
 
@@ -50,10 +49,16 @@ class JournalStore:
         self.state = State("", 0)
         self.loss: list[Gap] = []
         self.rebuilt = 0
+        self.cramped = False
         self._synchronous = config.synchronous
         self._clock = clock
         self._lock = lock
-        self._reserve = Reserve(path, min(RESERVE_MOST, max(RESERVE_LEAST, config.limit // 16)))
+        self._log = layout.log_bytes(path, config.limit)
+        self.group = max(self._log, config.batch_bytes)
+        # What stands in the log may need as much room in the file, twice when a copy failed half-way.
+        self._reserve = Reserve(path, 2 * (self._log + self.group))
+        self.most_pages = MOST_PAGES
+        """Size that the file may grow to while there is a reserve."""
         self._connection: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._reading = threading.Lock()
@@ -67,8 +72,14 @@ class JournalStore:
         return self._connection
 
     def connect(self) -> None:
-        """Open the file for writing. Raises sqlite3.Error, OSError."""
-        self._connection = layout.connect(self.path, synchronous=self._synchronous)
+        """Open the file for writing; on a full disk, with what the reserve gives. Raises sqlite3.Error, OSError."""
+        try:
+            self._connection = layout.connect(self.path, synchronous=self._synchronous, log=self._log)
+        except sqlite3.OperationalError:
+            if not self._reserve.held:
+                raise
+            self._reserve.give()
+            self._connection = layout.connect(self.path, synchronous=self._synchronous, log=self._log)
 
     def begin(self, state: State) -> None:
         """Go on from ``state``, which from now on says that the gateway runs. A disk that is full is no obstacle."""
@@ -92,14 +103,11 @@ class JournalStore:
 
     def schemas(self) -> dict[SchemaId, bytes]:
         """Encoded schemas by id. Those that are damaged are dropped, and all when no batch can refer to them."""
+        found = dict(self.connection.execute("SELECT id, body FROM schema"))
+        useless = [each for each, body in found.items() if schema_id(body) != each or not self.state.batches]
         with suppress(sqlite3.OperationalError):  # a full disk
-            if not self.state.batches:
-                self.connection.execute("DELETE FROM schema")
-            found = dict(self.connection.execute("SELECT id, body FROM schema"))
-            for identity in [each for each, body in found.items() if schema_id(body) != each]:
-                self.connection.execute("DELETE FROM schema WHERE id = ?", (identity,))
-                del found[identity]
-        return found
+            self.connection.executemany("DELETE FROM schema WHERE id = ?", [(each,) for each in useless])
+        return {identity: body for identity, body in found.items() if identity not in useless}
 
     def apply(self, change: Change) -> None:
         """One transaction."""
@@ -209,24 +217,36 @@ class JournalStore:
         return int(value)
 
     def relieve(self) -> None:
-        """Give up the reserve, and move what the write-ahead log holds into the file, so that it can be begun anew."""
+        """Give up the reserve, copy the write-ahead log into the file, and from now on keep the file from growing.
+
+        While it does not grow, the log can always be copied into it and begun anew: then the disk may be full to the
+        last byte, and batches are still written in the place of those that are deleted.
+        """
         self._reserve.give()
+        self.cramped = True
         try:
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._limit_pages(self._pragma("page_count"))
         except sqlite3.Error as error:
             if isinstance(fault := self._translate(error), StoreDamaged):
                 raise fault from error
 
+    def _limit_pages(self, pages: int) -> None:
+        self.connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
+
     def tidy(self) -> None:
         """Make the file smaller when a good part of it is free, a piece at a time; keep the reserve."""
-        self._reserve.take()
-        free = self._pragma("freelist_count")
-        if free > VACUUM_FROM and 4 * free > self._pragma("page_count"):
-            try:
-                self.connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
-            except sqlite3.Error as error:
-                if isinstance(fault := self._translate(error), StoreDamaged):
-                    raise fault from error
+        try:
+            if not self._reserve.held and self._reserve.take():
+                self._limit_pages(self.most_pages)
+                self.cramped = False
+            free = self._pragma("freelist_count")
+            if free > VACUUM_FROM and 4 * free > self._pragma("page_count"):
+                # A script, because it has to be stepped page by page and gives no rows.
+                self.connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+        except sqlite3.Error as error:
+            if isinstance(fault := self._translate(error), StoreDamaged):
+                raise fault from error
 
     def close(self, stopped: int) -> None:
         """Mark the stop, copy the write-ahead log into the file, close. The next start tells when there is no mark."""

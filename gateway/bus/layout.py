@@ -9,6 +9,7 @@ content), which is what lets a broken file be read page by page.
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 import zlib
 from pathlib import Path
@@ -19,8 +20,11 @@ APPLICATION: Final = 0x58534A4C
 FORMAT: Final = 1
 """PRAGMA user_version. Grows when an older program could not read the file any more."""
 PAGE: Final = 8192
-WAL_BYTES: Final = 16 * 1024 * 1024
-"""The write-ahead log is copied into the file when it has grown to this."""
+LOG_MOST: Final = 4 * 1024 * 1024
+"""The write-ahead log is copied into the file when it has grown to this, …"""
+LOG_LEAST: Final = 8 * PAGE
+LOG_SHARE: Final = 64
+"""… or to this part of what there is room for: what stands in the log has to find room in the file as well."""
 
 TABLES: Final = (
     """CREATE TABLE state (name TEXT NOT NULL UNIQUE, value TEXT NOT NULL, crc INTEGER NOT NULL)""",
@@ -63,7 +67,13 @@ def state_crc(name: str, value: str) -> int:
     return zlib.crc32(value.encode(), zlib.crc32(name.encode()))
 
 
-def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
+def log_bytes(path: Path, limit: int) -> int:
+    """Size at which the write-ahead log of a journal of ``limit`` bytes is copied into the file."""
+    disk = os.statvfs(path.parent)
+    return min(LOG_MOST, max(LOG_LEAST, min(limit, disk.f_blocks * disk.f_frsize) // LOG_SHARE))
+
+
+def connect(path: Path, *, synchronous: str, log: int = LOG_MOST) -> sqlite3.Connection:
     """Open for writing, making the file where there is none. Raises sqlite3.Error, OSError."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2)
     try:
@@ -74,8 +84,8 @@ def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
             raise OSError(errno.ENOTSUP, "this file system has no shared memory for files; take one of a local disk")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA secure_delete = off")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_BYTES // PAGE}")
-        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {log // PAGE}")
+        connection.execute(f"PRAGMA journal_size_limit = {log}")
         connection.execute("PRAGMA cell_size_check = on")
     except BaseException:
         connection.close()

@@ -36,6 +36,7 @@ REMOVE_CHUNK: Final = 4096
 """Batches that everybody has are deleted in groups: when a second has passed, or at this many bytes or batches."""
 PRESSED: Final = 0.9
 """… or when so much of the limit is used."""
+MAKE_ROOM_TRIES: Final = 6
 GUARD_SECONDS: Final = 1.0
 AGE_SECONDS: Final = 600
 SECOND: Final = 1_000_000_000
@@ -66,6 +67,8 @@ class Outcome:
     allowed: int = 0
     """Bytes of bodies that may be held now."""
     oldest_time: int = 0
+    cramped: bool = False
+    """True while the store may not grow because the disk is full."""
     full: bool = False
     """True when something waits in memory because the store does not take it."""
     message: str = ""
@@ -129,6 +132,7 @@ class Ledger:
         outcome.state = self.store.state
         outcome.disk_free = self._free or 0
         outcome.allowed = self._allowed
+        outcome.cramped = self.store.cramped
         outcome.oldest_time = self._oldest_time
         return outcome
 
@@ -148,10 +152,23 @@ class Ledger:
         except StoreFull:
             # One step at a time: first make room with as little writing as possible, then one batch after another.
             self.store.relieve()
-            self._commit(outcome, [], self._acknowledged(final=True), sum(len(each.body) for each in self.held))
-            while self.held and not outcome.full:
-                self._commit(outcome, self.held[:1], [])
+            self._one_by_one(outcome)
         self.store.tidy()
+
+    def _one_by_one(self, outcome: Outcome) -> None:
+        """Raises StoreFull when that does not help either."""
+        need = self.held[0].weight if self.held else 0
+        self._commit(outcome, [], self._acknowledged(final=True), need)
+        tries = 0
+        while self.held and not outcome.full:
+            try:
+                self._commit(outcome, self.held[:1], [])
+                tries = 0
+            except StoreFull:
+                # Rows do not fit exactly into the pages of those that went: ask for more each time.
+                if (tries := tries + 1) > MAKE_ROOM_TRIES or self._config.when_full is WhenFull.STOP_READING:
+                    raise
+                self._commit(outcome, [], [], len(self.held[0].body) << tries)
 
     def _look_at_disk(self) -> None:
         if (now := time.monotonic()) < self._guard_due:
@@ -228,7 +245,7 @@ class Ledger:
         """What has to go by the limit and by age, although somebody has not had it."""
         held = _Less(self.store, set(places_in(acknowledged)))
         dropped: list[Extent] = []
-        need += self._allowed // SLACK if need > 0 else 0
+        need += min(self._allowed, self.store.state.bytes) // SLACK if need > 0 else 0
         while need > 0 and len(dropped) < CHUNK and (more := self._policy(held, need)):
             dropped += more
             held.gone.update(places_in(more))

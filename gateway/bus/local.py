@@ -353,8 +353,8 @@ class LocalBus:
         if self._config.when_full is WhenFull.STOP_READING:
             enough = max(allowed - 2 * self._config.batch_bytes, int(GO_ON * allowed))
             self._held_back = outcome.full or depth >= (enough if self._held_back else allowed)
-        guarded = allowed < self._config.limit and depth >= NEARLY * allowed
-        self.statistics.full = self._held_back or outcome.full or guarded
+        guarded = allowed < self._config.limit and depth >= min(NEARLY * allowed, allowed - self._config.batch_bytes)
+        self.statistics.full = self._held_back or outcome.full or outcome.cramped or guarded
         if self.has_room:
             self._room.set()
 

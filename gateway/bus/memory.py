@@ -17,11 +17,13 @@ class MemoryStore:
     """Rows in a dict, oldest first. See `Store`."""
 
     kind = "memory"
+    group = 8 * 1024 * 1024
 
     def __init__(self, gateway: str, now: int) -> None:
         self.state = State(gateway=gateway, epoch=first_epoch(now, secrets.randbelow))
         self.loss: list[Gap] = []
         self.rebuilt = 0
+        self.cramped = False
         self._rows: dict[int, Row] = {}
         self._lock = threading.Lock()
 

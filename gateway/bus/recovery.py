@@ -78,8 +78,10 @@ def _open(store: JournalStore, gateway: str, now: int) -> JournalStore:
         # Torn by a power cut, or gone bad after it had been committed and perhaps delivered: nobody can tell. A new
         # epoch makes sure that its numbers mean nothing else.
         store.loss.insert(0, Gap("corruption", state.closed, now, detail="the last transaction was torn"))
-        state.past = [*state.past, (state.epoch, state.base)] if state.batches else []
+        state.past = [*state.past, (state.epoch, state.base)]
         state.epoch, state.base = max(now // 10**9, state.epoch + 1), state.place
+    if not state.batches:
+        state.past = []
     store.begin(state)
     return store
 

@@ -23,13 +23,13 @@ class Reserve:
         """True while the space is kept back."""
         return self._path.exists()
 
-    def take(self) -> None:
-        """Keep the space back, if the disk has it with as much again to spare; otherwise do without, for now."""
+    def take(self) -> bool:
+        """Keep the space back, if the disk has it with a little to spare; True when it is kept back now."""
         if self.held:
-            return
+            return True
         disk = os.statvfs(self._path.parent)
-        if disk.f_bavail * disk.f_frsize < 2 * self._size:
-            return
+        if disk.f_bavail * disk.f_frsize < self._size + self._size // 4:
+            return False
         try:
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
@@ -38,6 +38,7 @@ class Reserve:
                 os.close(file)
         except OSError:
             self.give()
+        return self.held
 
     def give(self) -> None:
         """Give the space to whoever writes next."""

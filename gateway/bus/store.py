@@ -102,11 +102,15 @@ class Store(Protocol):
     """Used by the writer's thread alone, except `read`, which any one other thread may call."""
 
     kind: str
+    group: int
+    """About this many bytes are to be written by one commit, or one batch when it is larger."""
     state: State
     loss: list[Gap]
     """What opening it found missing; declared by the bus as the first thing."""
     rebuilt: int
     """How often it was begun anew because of damage, since start."""
+    cramped: bool
+    """True while it may not grow, because the disk is full."""
 
     def positions(self) -> dict[str, Position]:
         """Positions of all consumers known."""

@@ -15,8 +15,6 @@ from gateway.bus.cursor import Range
 from gateway.bus.ledger import Ledger, Outcome
 from gateway.model.schema import SchemaId
 
-GROUP_BYTES: Final = 8 * 1024 * 1024
-"""About this much is packed for one commit; more waits for the next."""
 RETRY_SECONDS: Final = 1.0
 
 
@@ -126,7 +124,7 @@ class Writer:
             ledger.removable = self._removable
         taken: list[Sealed] = []
         weight = sum(each.weight for each in ledger.held)
-        while self._sealed and (weight < GROUP_BYTES or self._stop):
+        while self._sealed and (weight < ledger.store.group or self._stop):
             taken.append(self._sealed.popleft())
             weight += taken[-1].size
         return taken

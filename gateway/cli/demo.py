@@ -52,7 +52,7 @@ def register(app: typer.Typer) -> None:
             float,
             typer.Option("--for", parser=duration, metavar="DURATION", help="End by itself; needs no terminal."),
         ] = 0.0,
-        seed: Annotated[int, typer.Option(help="Another seed, another day in the plant.")] = 1,
+        seed: Annotated[int, typer.Option(help="Another seed, another day in the plant.")] = 14,
         config: Annotated[Path, typer.Option(help="A plant of your own, of the same machines.")] = DEFAULT,
     ) -> None:
         """Show a simulated plant, gateway and platform, live.

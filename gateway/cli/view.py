@@ -31,7 +31,7 @@ STYLES: Final[dict[DeviceState, str]] = {
     DeviceState.PARKED: "magenta",
 }
 _CELL: Final = 33
-_NAME: Final = 19
+_NAME: Final = 18
 _EVENTS: Final = 4
 
 
@@ -291,14 +291,14 @@ def _cell(reading: Reading, device: DeviceStatus) -> Text:
 
 
 def number(value: Value | None) -> str:
-    """Value as people read it: about four digits of a float, grouped integers, yes and no."""
+    """Value as people read it: about four digits of a float, integers grouped while there is room, yes and no."""
     match value:
         case None:
             return "–"
         case bool():
             return "yes" if value else "no"
         case int():
-            return f"{value:,}"
+            return f"{value:,}" if abs(value) < 1_000_000_000 else str(value)
         case float():
             if not math.isfinite(value):
                 return str(value)

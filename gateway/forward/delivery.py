@@ -52,6 +52,8 @@ class Shared:
     payload: Payload
     spool: Spool
     status: LaneStatus
+    delivered: Callable[[], None]
+    """Called after each batch that the platform has acknowledged."""
     ceiling: Ceiling = field(default_factory=Ceiling)
     rejects: dict[int, int] = field(default_factory=dict)
     """How often a batch was rejected, by seq."""
@@ -284,6 +286,7 @@ class Delivery:
             status.points += batch.points
             status.payload_bytes += size
             status.last_delivery = time.time_ns()
+            shared.delivered()
         shared.settled.set()
 
 

@@ -53,6 +53,7 @@ REFUSAL: Final = Retry(30.0, 600.0)
 
 _SLOW: Final = frozenset({"client_id_taken"})
 """Lost links that are better not answered in haste: two clients with one id would throw each other out for ever."""
+_UP: Final = "up"
 LEAVE: Final = 4.0
 """Seconds that leaving in order may take beyond the deadline of a drain."""
 
@@ -88,9 +89,19 @@ class Lane:
         self._news = News()
         self._consumer: Consumer | None = None
         self._shared = Shared(
-            name, gateway, config, bus, sink.topics, PAYLOADS[config.payload](gateway), Spool(spool), self._status
+            name,
+            gateway,
+            config,
+            bus,
+            sink.topics,
+            PAYLOADS[config.payload](gateway),
+            Spool(spool),
+            self._status,
+            self._say_up,
         )
         self._failures = 0
+        self._told = ""
+        self._down_seconds = 0.0
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._ended = asyncio.Event()
@@ -196,16 +207,24 @@ class Lane:
         status = self._status
         status.connects += 1
         if not status.connected:
-            seconds = round((time_ns() - status.since) / 1e9, 1)
-            self._log.info("lane_up", after_seconds=seconds, backlog=self.status.backlog)
+            self._down_seconds = round((time_ns() - status.since) / 1e9, 1)
             status.connected, status.reason, status.message, status.since = True, "", "", time_ns()
+        if self.status.backlog == 0:
+            self._say_up()
+
+    def _say_up(self) -> None:
+        """Log that the lane is up: not when it connects, but when it also delivers, or has nothing to deliver."""
+        if self._told != _UP:
+            self._told = _UP
+            self._log.info("lane_up", after_seconds=self._down_seconds, backlog=self.status.backlog)
 
     def _down(self, error: Exception) -> None:
         status = self._status
         code = _code(error)
-        if not isinstance(error, Fault):
-            self._log.error("lane_failed", exc_info=error)
-        if status.connected or status.reason != code:
+        if self._told != code:
+            self._told = code
+            if not isinstance(error, Fault):
+                self._log.error("lane_failed", exc_info=error)
             self._log.warning("lane_down", reason=code, message=str(error), backlog=self.status.backlog)
         if status.connected:
             status.since = time_ns()

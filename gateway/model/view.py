@@ -62,8 +62,8 @@ class ColumnLayout:
         self._identity = self._find_identity(size)
 
     def _find_identity(self, size: int) -> npt.NDArray[np.bool_] | None:
-        """Which tags of a scaled integer column have no scale of their own; None: nobody needs to ask."""
-        if not self.column.scaled or np.issubdtype(DTYPES[self.column.type], np.floating):
+        """Which tags of a scaled column have no scale of their own: their raw value is the value. None: no such tag."""
+        if not self.column.scaled:
             return None
         same = np.ones(size, np.bool_)
         for scale, neutral in ((self._multiply, 1.0), (self._divide, 1.0), (self._add, 0.0)):
@@ -85,6 +85,9 @@ class ColumnLayout:
                 out /= self._divide[local]
             if self._add is not None:
                 out += self._add[local]
+        if self._identity is not None:  # adding 0.0 would turn -0.0 into 0.0
+            same = self._identity[local]
+            out[same] = raw[same]
         return out
 
     def objects(self, raw: Packed, local: Positions | slice) -> list[Any]:
@@ -92,7 +95,7 @@ class ColumnLayout:
         found: list[Any] = self.values(raw, local).tolist()
         if self._identity is not None:
             for place in np.flatnonzero(self._identity[local]):
-                found[place] = int(raw[place])
+                found[place] = raw[place].item()
         return found
 
 

@@ -101,7 +101,9 @@ class Gateway:
     def _lane(self, name: str, bus: Bus) -> Lane:
         configuration = self.configuration
         lane = configuration.lanes[name]
-        sink = make_sink(lane.sink, configuration.sinks[name], configuration.gateway.id, name)
+        sink = make_sink(
+            lane.sink, configuration.sinks[name], configuration.gateway.id, name, folder=configuration.folder
+        )
         spool = configuration.folder / configuration.bus.path.parent / "deadletters" / name
         return Lane(name, lane, bus, sink, configuration.gateway.id, spool)
 

@@ -231,7 +231,7 @@ def test_a_refused_schema_costs_only_its_own_device(tmp_path):
 def test_fresh_first_with_backfill_rate(tmp_path):
     async def main():
         async with memory_bus(tmp_path) as bus:
-            await put_batches(bus, 0, 6)
+            await put_batches(bus, 0, 16)
             async with ScriptedBroker() as broker:
                 lane = make_lane(bus, tmp_path, broker.port, order="fresh_first", backfill_rate=20)
                 loop = asyncio.get_running_loop()
@@ -239,15 +239,15 @@ def test_fresh_first_with_backfill_rate(tmp_path):
                     await until(lambda: broker.data())
                     start = loop.time()
                     await put_batches(bus, 100, 3)
-                    await until(lambda: len(broker.data()) == 9)
+                    await until(lambda: len(broker.data()) == 19)
                     taken = loop.time() - start
                 return read(broker)[0], taken
 
     numbers, taken = asyncio.run(main())
-    assert sorted(numbers) == [0, 1, 2, 3, 4, 5, 100, 101, 102]
+    assert sorted(numbers) == [*range(16), 100, 101, 102]
     assert [number for number in numbers if number >= 100] == [100, 101, 102]
-    assert numbers.index(102) < numbers.index(5), "live batches overtake the backlog"
-    assert taken >= 0.15, "five batches of backlog at 20 a second"
+    assert numbers.index(102) < numbers.index(15), "live batches overtake the backlog"
+    assert taken >= 0.6, "fifteen batches of backlog at 20 a second"
 
 
 def test_receive_maximum_and_packet_size_of_the_broker_are_kept(tmp_path):
@@ -297,6 +297,25 @@ def test_device_states_are_newest_only_and_said_again_after_a_reconnect(tmp_path
 
 def device_topics(broker: ScriptedBroker) -> list[str]:
     return [one.topic.rpartition("/")[2] for one in broker.received if "/status/" in one.topic]
+
+
+def test_a_link_that_flaps_is_told_once(tmp_path):
+    """A broker that lets us in and cuts every message off: one line, however often."""
+
+    async def main():
+        cut = True
+        async with memory_bus(tmp_path) as bus, ScriptedBroker(on_data(lambda _: -0x8B - 256 if cut else 0)) as broker:
+            lane = make_lane(bus, tmp_path, broker.port)
+            await put_batches(bus, 0, 2)
+            async with running(lane):
+                await until(lambda: broker.connects >= 5)
+                cut = False
+                await until(lambda: lane.status.backlog == 0)
+
+    with capture_logs() as logs:
+        asyncio.run(main())
+    assert [log["event"] for log in logs] == ["lane_down", "lane_up"]
+    assert logs[0]["reason"] == "broker_stopped"
 
 
 def test_another_client_with_our_name_is_not_fought(tmp_path):

@@ -168,6 +168,16 @@ def test_arrays_are_views_of_the_frame_and_cannot_be_written():
     assert view.columns[0].values is raw
 
 
+def test_a_tag_without_scale_is_left_alone_by_its_neighbours():
+    scale = {"multiply": (1.0, 2.0), "divide": (1.0, 1.0), "add": (0.0, 0.5)}
+    columns = (Column(DataType.FLOAT64, ("a", "b"), **scale), Column(DataType.INT64, ("c", "d"), **scale))
+    view = FrameView(
+        Schema("d", "g", columns), Frame(b"", 0, [struct.pack("<2d", -0.0, 3), struct.pack("<2q", 2**63 - 1, 3)])
+    )
+    assert [repr(row.value) for row in view.rows()] == ["-0.0", "6.5", "9223372036854775807", "6.5"]
+    assert math.copysign(1, view.columns[0].values[0]) == -1
+
+
 def test_wide_schemas_have_a_wide_index():
     names = tuple(map(str, range(70_000)))
     layout = SchemaLayout(Schema("d", "g", (Column(DataType.UINT8, names),)))

@@ -11,44 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.model.faults import AuthFault, ConfigFault, Fault, LinkLost
+from gateway.model.faults import AuthFault, ConfigFault, LinkLost
 from gateway.sdk.sink import Message, Rejected
-from gateway.sinks import make_sink, sink_model
 from tests.mosquitto import Mosquitto, free_port
 from tests.platform import until
 from tests.scripted_broker import ScriptedBroker
-from tests.sinks.authority import Authority
-
-STATUS = "xingsha/v1/gw/status"
-WILL, BIRTH, BYE = (Message(STATUS, text, True) for text in (b'"will"', b'"birth"', b'"bye"'))
-
-
-def sink(port: int, folder: Path = Path(), **settings):
-    given = {"host": "127.0.0.1", "port": port, "connect_timeout": "2s"} | settings
-    return make_sink("mqtt", sink_model("mqtt").model_validate(given), "gw", "cloud", folder=folder)
-
-
-def deliver(target, *messages: Message) -> None:
-    async def main():
-        async with target.open(will=WILL, birth=BIRTH, farewell=BYE) as session:
-            for message in messages:
-                await session.send(message)
-
-    asyncio.run(main())
-
-
-def fault_of(target) -> Fault:
-    with pytest.raises(Fault) as caught:
-        deliver(target)
-    return caught.value
-
-
-def retained(port: int, topic: str, *more: str) -> bytes:
-    done = subprocess.run(
-        ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(port), "-t", topic, "-C", "1", "-W", "10", *more],
-        capture_output=True, check=True,
-    )  # fmt: skip
-    return done.stdout.strip()
+from tests.sinks.connecting import BIRTH, BYE, STATUS, WILL, deliver, fault_of, retained, sink
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -97,113 +65,6 @@ def test_will_when_cut_and_farewell_when_cancelled(tmp_path):
 
     with Mosquitto(tmp_path) as broker:
         asyncio.run(main())
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"), "test authority")
-
-
-@pytest.fixture(scope="module")
-def tls_broker(tmp_path_factory, authority):
-    cert, key = authority.issue("broker", "DNS:localhost")
-    folder = tmp_path_factory.mktemp("tls")
-    users = folder / "users"
-    subprocess.run(["mosquitto_passwd", "-c", "-b", users, "plant", "s3cret"], check=True, capture_output=True)
-    users.chmod(0o644)
-    lines = (f"certfile {cert}", f"keyfile {key}", f"cafile {authority.cert}", "require_certificate true",
-             "allow_anonymous false", f"password_file {users}")  # fmt: skip
-    with Mosquitto(folder, *lines) as broker:
-        yield broker
-
-
-def mutual(authority, name="client", **more) -> dict:
-    cert, key = authority.issue(name, "DNS:client")
-    return {
-        "tls": {"ca": authority.cert, "cert": cert, "key": key},
-        "username": "plant",
-        "password": "s3cret",
-        "host": "localhost",
-    } | more
-
-
-@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_mutual_tls_with_user_and_password(tls_broker, authority, protocol):
-    deliver(sink(tls_broker.port, **mutual(authority, protocol=protocol)), Message("a", b"x" * 300_000))
-
-
-def test_relative_paths_and_encrypted_key(tls_broker, authority):
-    cert, key = authority.issue("locked", "DNS:client", password="open sesame")
-    tls = {"ca": "ca.crt", "cert": cert.name, "key": key.name, "key_password": "open sesame"}
-    deliver(sink(tls_broker.port, authority.folder, **mutual(authority, tls=tls)))
-    for wrong in ("close sesame", None):
-        fault = fault_of(
-            sink(tls_broker.port, authority.folder, **mutual(authority, tls=tls | {"key_password": wrong}))
-        )
-        assert isinstance(fault, ConfigFault)
-        assert fault.code == "tls_files"
-        assert "locked" in str(fault)
-
-
-def test_wrong_password_over_tls(tls_broker, authority):
-    fault = fault_of(sink(tls_broker.port, **mutual(authority, password="guess")))
-    assert isinstance(fault, AuthFault)
-    assert fault.code == "auth_refused"
-    assert "guess" not in str(fault)
-
-
-def test_broker_that_is_not_trusted(tls_broker, authority, tmp_path):
-    stranger = Authority(tmp_path, "stranger")
-    given = mutual(authority)
-    fault = fault_of(sink(tls_broker.port, **given | {"tls": given["tls"] | {"ca": stranger.cert}}))
-    assert (type(fault), fault.code) == (AuthFault, "tls_untrusted")
-
-
-def test_system_authorities_do_not_trust_it_either(tls_broker, authority):
-    given = mutual(authority)
-    fault = fault_of(sink(tls_broker.port, **given | {"tls": {key: given["tls"][key] for key in ("cert", "key")}}))
-    assert fault.code == "tls_untrusted"
-
-
-def test_broker_with_another_name(tls_broker, authority):
-    fault = fault_of(sink(tls_broker.port, **mutual(authority, host="127.0.0.1")))
-    assert (type(fault), fault.code) == (AuthFault, "tls_hostname")
-    given = mutual(authority, host="127.0.0.1")
-    deliver(sink(tls_broker.port, **given | {"tls": given["tls"] | {"server_name": "localhost"}}))
-    deliver(sink(tls_broker.port, **given | {"tls": given["tls"] | {"verify": False}}))
-    fault = fault_of(sink(tls_broker.port, **given | {"tls": given["tls"] | {"server_name": "elsewhere"}}))
-    assert fault.code == "tls_hostname"
-
-
-def test_broker_whose_certificate_has_expired(authority, tmp_path):
-    cert, key = authority.issue("old", "DNS:localhost", days=-1)
-    with Mosquitto(tmp_path, "allow_anonymous true", f"certfile {cert}", f"keyfile {key}") as broker:
-        fault = fault_of(sink(broker.port, host="localhost", tls={"ca": authority.cert}))
-    assert (type(fault), fault.code) == (AuthFault, "tls_expired")
-
-
-def test_broker_that_wants_a_certificate_we_do_not_have(tls_broker, authority):
-    given = mutual(authority)
-    fault = fault_of(sink(tls_broker.port, **given | {"tls": {"ca": authority.cert}}))
-    assert isinstance(fault, LinkLost)
-    assert "certificate required" in str(fault).lower().replace("_", " ")
-
-
-def test_plain_against_tls_and_tls_against_plain(tls_broker, authority, tmp_path):
-    assert isinstance(fault_of(sink(tls_broker.port)), LinkLost)
-    with Mosquitto(tmp_path) as broker:
-        fault = fault_of(sink(broker.port, host="localhost", tls={"ca": authority.cert}))
-    assert isinstance(fault, LinkLost)
-
-
-@pytest.mark.parametrize("name", ["ca", "cert"])
-def test_files_that_are_missing_or_no_certificates(tls_broker, authority, tmp_path, name):
-    given = mutual(authority)
-    for path in (tmp_path / "not there.pem", tmp_path / "empty.pem"):
-        fault = fault_of(sink(tls_broker.port, **given | {"tls": given["tls"] | {name: path}}))
-        assert (type(fault), fault.code) == (ConfigFault, "tls_files")
-        assert path.name in str(fault)
-        (tmp_path / "empty.pem").write_text("hello")
 
 
 def test_nobody_there(tmp_path):
@@ -357,10 +218,10 @@ def test_slow_but_steady_is_not_silence():
         order = iter(range(1, 7))
 
         async def later(_publish):
-            await asyncio.sleep(0.15 * next(order))
+            await asyncio.sleep(0.2 * next(order))
             return 0
 
-        async with ScriptedBroker(later) as broker, sink(broker.port, ack_timeout="400ms").open() as session:
+        async with ScriptedBroker(later) as broker, sink(broker.port, ack_timeout="1s").open() as session:
             await asyncio.gather(*(session.send(Message("a", b"x")) for _ in range(6)))
             broker.decide = lambda _: -1
             with pytest.raises(LinkLost) as caught:
@@ -447,3 +308,30 @@ def test_nats_as_the_broker(nats):
     assert retained(nats, STATUS, "-V", "311") == b'"bye"'
     fault = fault_of(sink(nats, protocol="5"))
     assert isinstance(fault, ConfigFault | LinkLost)
+
+
+def test_paths_that_a_lane_does_not_take():
+    """A receipt nobody waits for, a message given up while it waited, a link lost while leaving."""
+
+    async def main():
+        async with ScriptedBroker(lambda publish: -1 if publish.topic == "slow" else 0) as broker:
+            target = sink(broker.port, in_flight=1)
+            async with target.open(will=WILL, birth=BIRTH, farewell=BYE) as session:
+                first = asyncio.ensure_future(session.send(Message("slow", b"x")))
+                await until(lambda: len(broker.received) == 2)
+                first.cancel()
+                late = asyncio.ensure_future(session.send(Message("a", b"x")))
+                await asyncio.sleep(0)
+                late.cancel()
+                session._acknowledged(65_000, 0, "Success")
+                broker.drop()
+                with pytest.raises(LinkLost):
+                    await session.watch()
+            assert [one.topic for one in broker.received] == [STATUS, "slow"]
+
+    asyncio.run(main())
+
+
+def test_a_host_name_that_cannot_be():
+    fault = fault_of(sink(1883, host=f"{'a' * 70}..b"))
+    assert (type(fault), fault.code) == (ConfigFault, "config_invalid")

@@ -43,6 +43,7 @@ def test_the_password_is_never_shown():
         (HOST | {"port": 0}, "greater than"),
         (HOST | {"protocol": "4"}, "'5' or '3.1.1'"),
         (HOST | {"qos": 2}, "Extra inputs"),
+        (HOST | {"username": "u", "password": "p" * 9000}, "at most 8192"),
         (HOST | {"keepalive": 30}, "a duration with its unit"),
         (HOST | {"keepalive": "0s"}, "greater than"),
         (HOST | {"max_packet": "10B"}, "greater than"),

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from gateway.testing.plant import KINDS, Plant
-from gateway.testing.plant.compressor import LOAD_AT, UNLOAD_AT
+from gateway.testing.plant.compressor import CHANGE_FILTER, DISCHARGE_HOT, LOAD_AT, TRIP_TEMPERATURE, UNLOAD_AT
 from gateway.testing.plant.press import OVERLOAD, OVERLOAD_ALARM, Phase
 
 
@@ -126,13 +126,26 @@ def test_compressor_trips_cools_its_heels_and_starts_again():
     assert compressor["run_hours"] > compressor["load_hours"]
 
 
-def test_clogged_filter_is_changed():
+def test_clogged_filter_warns_and_is_changed():
     plant = Plant({"compressor-1": "compressor"}, seed=4)
-    seen = set()
-    for values in run(plant, 2 * 3600, every=20.0):
-        seen.add(values["compressor-1"]["filter_warning"])
-        assert values["compressor-1"]["filter_dp"] < 0.7
-    assert seen == {True, False}
+    plant.machines["compressor-1"]._filter = CHANGE_FILTER - 0.01
+    seen = []
+    for values in run(plant, 1800, every=10.0):
+        seen.append(values["compressor-1"]["filter_warning"])
+        assert values["compressor-1"]["filter_dp"] < CHANGE_FILTER + 0.02
+    assert seen[0] is True
+    assert seen[-1] is False
+    assert seen == sorted(seen, reverse=True)
+
+
+def test_compressor_too_hot_trips_and_says_so():
+    plant = Plant({"compressor-1": "compressor"}, seed=4)
+    plant.step(5)
+    plant.machines["compressor-1"]._discharge = TRIP_TEMPERATURE + 5
+    plant.step(0.05)
+    values = plant.values()["compressor-1"]
+    assert values["tripped"]
+    assert values["trip"] == DISCHARGE_HOT
 
 
 def test_cnc_runs_programs_and_makes_parts():

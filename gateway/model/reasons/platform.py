@@ -175,4 +175,40 @@ PLATFORM: Final[dict[str, Reason]] = {
         "连接正常但消息服务器不确认",
         "检查服务器负载和磁盘；数据会保留并重发。",
     ),
+    "value_too_large": Reason(
+        "A single value is larger than the platform takes",
+        "Raise the broker's largest packet size; the value is kept, see `xingsha deadletters`.",
+        "单个值超过平台允许的大小",
+        "增大消息服务器的最大报文；该值已保存，见 `xingsha deadletters`。",
+    ),
+    "schema_rejected": Reason(
+        "The platform does not take the description of a poll group",
+        "Check rights on the schema topic and the largest packet; frames are kept, see `xingsha deadletters`.",
+        "平台拒收采集组的描述（schema）",
+        "检查 schema 主题的权限和最大报文；数据已保存，见 `xingsha deadletters`。",
+    ),
+    "frame_unreadable": Reason(
+        "A stored frame does not fit its description",
+        "Report it with the file from `xingsha deadletters`: this should not happen.",
+        "已存储的数据帧与其描述不符",
+        "请附上 `xingsha deadletters` 中的文件反馈：这不应发生。",
+    ),
+    "batch_unreadable": Reason(
+        "A stored batch cannot be read",
+        "Run `xingsha journal verify` and check the disk; the batch is kept, see `xingsha deadletters`.",
+        "已存储的批次无法读取",
+        "运行 `xingsha journal verify` 并检查磁盘；该批次已保存，见 `xingsha deadletters`。",
+    ),
+    "lane_unknown": Reason(
+        "There is no lane of this name in the configuration",
+        "Use a name that stands under lanes in the file.",
+        "配置中没有该名称的通道",
+        "请使用文件 lanes 下的名称。",
+    ),
+    "letter_unknown": Reason(
+        "There is no dead letter of this name",
+        "List them with `xingsha deadletters list`; it may have been delivered meanwhile.",
+        "没有该名称的死信",
+        "用 `xingsha deadletters list` 列出；可能已被投递。",
+    ),
 }

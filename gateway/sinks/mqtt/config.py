@@ -97,7 +97,7 @@ class MqttSinkConfig(SinkConfig):
     """Default: made of the gateway's id and the lane's name. Two clients with one id throw each other out."""
     username: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     """User name."""
-    password: Secret | None = None
+    password: Annotated[Secret, Field(max_length=8192)] | None = None
     """Password; write ${env:NAME} or ${file:path}."""
     tls: TlsConfig | None = None
     """Absent: no encryption."""
