@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -11,8 +13,12 @@ import pytest
 
 from gateway.collect import clock as room
 from gateway.collect.clock import MOST_STRETCHES, STEP, Clock, boot_identity, vouched_by
+from gateway.config.root import GatewayConfig
 from gateway.model.batch import Gap
+from gateway.model.faults import Timeout
 from gateway.model.frame import FrameFlag, stretch_of
+from tests.collect.scripted import Machine as ScriptedMachine
+from tests.collect.test_endpoint import Plant, plant, run
 
 SECOND = 10**9
 HOUR = 3600 * SECOND
@@ -227,6 +233,39 @@ def test_a_stamp_costs_less_than_asking_the_system() -> None:
     monotonic = time.monotonic_ns()
     best = min(_seconds(lambda: monotonic + clock.offset) for _ in range(5))
     assert best < 10e-6, "0.05 µs on the reference machine; the bound leaves room for a busy one"
+
+
+def test_frames_and_gaps_of_a_plant_whose_clock_is_set(tmp_path: Path) -> None:
+    synchronised = tmp_path / "synchronised"
+    configuration = replace(plant(), gateway=GatewayConfig(id="g", clock=str(synchronised)))
+    machine = ScriptedMachine()
+
+    async def body(at_work: Plant) -> None:
+        await asyncio.sleep(2.5)
+        machine.answers["d0"] = Timeout("no answer")
+        await asyncio.sleep(3)
+        at_work.collector.clock._wall = lambda: time.time_ns() + 10 * YEAR
+        machine.answers.clear()
+        await asyncio.sleep(70)
+        assert not at_work.collector.clock.trusted
+        synchronised.touch()
+        await asyncio.sleep(5)
+
+    done = run(body, machine, configuration)
+    stretches = list(dict.fromkeys(stretch_of(frame.flags) for frame in done.frames))
+    first, second, trusted = stretches
+    assert trusted == 0
+    for frame in done.frames:
+        assert bool(frame.flags & FrameFlag.TIME_UNTRUSTED) is (stretch_of(frame.flags) != 0)
+    set_by = {(gap.clock, gap.into): gap.offset for gap in done.gaps if gap.reason == "clock_set"}
+    assert set_by.keys() == {(first, second), (first, 0), (second, 0)}
+    assert abs(set_by[first, 0] - 10 * YEAR) < SECOND
+    assert abs(set_by[second, 0]) < SECOND
+    (outage,) = [gap for gap in done.gaps if gap.reason == "outage"]
+    assert outage.clock in {first, second}
+    assert 0 < outage.until - outage.since < HOUR, "in one time, however the clock was set meanwhile"
+    polled = [at for _, at in machine.polls]
+    assert polled[-5:] == [polled[-5] + tick for tick in range(5)], "the schedule takes no notice"
 
 
 def _seconds(call: object, times: int = 1000) -> float:
