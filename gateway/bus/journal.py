@@ -30,6 +30,7 @@ from gateway.model.schema import SchemaId, schema_id
 
 MOST_PAGES: Final = 0xFFFFFFFE
 COUNT_SECONDS: Final = 2.0
+RESERVE_MOST: Final = 64 * 1024 * 1024
 VACUUM_PAGES: Final = 512
 VACUUM_FROM: Final = 2048
 """Free pages inside the file from which on it is made smaller; fewer are soon used again."""
@@ -56,13 +57,13 @@ class JournalStore:
         self._log = layout.log_bytes(path, config.limit)
         self.group = max(self._log, config.batch_bytes)
         # What stands in the log may need as much room in the file, twice when a copy failed half-way.
-        self._reserve = Reserve(path, 2 * (self._log + self.group))
+        self._reserve = Reserve(path, min(RESERVE_MOST, 2 * (self._log + self.group)))
         self.most_pages = MOST_PAGES
         """Size that the file may grow to while there is a reserve."""
         self._connection: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._reading = threading.Lock()
-        self._broken = False
+        self.broken = False
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -111,8 +112,6 @@ class JournalStore:
 
     def apply(self, change: Change) -> None:
         """One transaction."""
-        if self._broken:
-            self.rebuild()
         execute = self.connection.execute
         try:
             execute("BEGIN IMMEDIATE")
@@ -251,7 +250,7 @@ class JournalStore:
     def close(self, stopped: int) -> None:
         """Mark the stop, copy the write-ahead log into the file, close. The next start tells when there is no mark."""
         try:
-            if stopped and not self._broken:
+            if stopped and not self.broken:
                 self.state.stopped = stopped
                 with suppress(sqlite3.Error):
                     put_state(self.connection, layout.JOURNAL, msgspec.json.encode(self.state).decode())
@@ -271,7 +270,7 @@ class JournalStore:
 
     def rebuild(self) -> None:
         """Put a new file in the place of this one, with all that can still be read. Raises StoreStuck."""
-        self._broken = True
+        self.broken = True
         with self._reading:
             try:
                 self.loss += remake(self.path, self.state.gateway, self._clock())
@@ -281,7 +280,7 @@ class JournalStore:
             except (sqlite3.Error, OSError) as error:
                 raise StoreStuck(f"a damaged journal cannot be replaced: {error}") from error
         self.rebuilt += 1
-        self._broken = False
+        self.broken = False
 
     def stored_state(self) -> State:
         """State as it stands in the file. Raises StoreDamaged."""

@@ -75,7 +75,7 @@ def log_bytes(path: Path, limit: int) -> int:
 
 def connect(path: Path, *, synchronous: str, log: int = LOG_MOST) -> sqlite3.Connection:
     """Open for writing, making the file where there is none. Raises sqlite3.Error, OSError."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1)
     try:
         connection.execute(f"PRAGMA page_size = {PAGE}")
         connection.execute("PRAGMA auto_vacuum = incremental")
@@ -95,7 +95,7 @@ def connect(path: Path, *, synchronous: str, log: int = LOG_MOST) -> sqlite3.Con
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     """Second connection of the process that writes, for any one thread. Raises sqlite3.Error."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1)
     connection.execute("PRAGMA query_only = on")
     return connection
 

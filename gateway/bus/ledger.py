@@ -62,7 +62,7 @@ class Outcome:
     gaps: int = 0
     aside: int = 0
     rebuilt: bool = False
-    state: State | None = None
+    state: State = field(default_factory=lambda: State("", 0))
     disk_free: int = 0
     allowed: int = 0
     """Bytes of bodies that may be held now."""
@@ -122,12 +122,15 @@ class Ledger:
         outcome = Outcome()
         started = time.perf_counter()
         try:
-            self._attempt(outcome, final=final)
+            self._rebuild_if_broken(outcome)
+            try:
+                self._attempt(outcome, final=final)
+            except StoreDamaged as error:
+                outcome.message = str(error)
+                self.store.broken = True
+                self._rebuild_if_broken(outcome)
         except StoreStuck as error:
             outcome.full, outcome.message = True, str(error)
-        except StoreDamaged as error:
-            outcome.message = str(error)
-            self.rebuild(outcome)
         outcome.seconds = time.perf_counter() - started
         outcome.state = self.store.state
         outcome.disk_free = self._free or 0
@@ -136,13 +139,14 @@ class Ledger:
         outcome.oldest_time = self._oldest_time
         return outcome
 
-    def rebuild(self, outcome: Outcome) -> None:
-        """Have the store begin anew; all positions are written again with the next commit."""
-        self.store.rebuild()
-        self._gaps += self.store.loss
-        self.store.loss = []
-        outcome.rebuilt = True
-        outcome.aside += 1
+    def _rebuild_if_broken(self, outcome: Outcome) -> None:
+        """Have the store begin anew. Raises StoreStuck."""
+        if self.store.broken:
+            self.store.rebuild()
+            self._gaps += self.store.loss
+            self.store.loss = []
+            outcome.rebuilt = True
+            outcome.aside += 1
 
     def _attempt(self, outcome: Outcome, *, final: bool) -> None:
         self._look_at_disk()

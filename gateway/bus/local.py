@@ -286,8 +286,6 @@ class LocalBus:
 
     def _committed(self, outcome: Outcome) -> None:
         """One attempt of the writer is over."""
-        if outcome.state is None:
-            return
         if outcome.rebuilt:
             self._generation += 1
             self.recent.clear()

@@ -23,7 +23,7 @@ class MemoryStore:
         self.state = State(gateway=gateway, epoch=first_epoch(now, secrets.randbelow))
         self.loss: list[Gap] = []
         self.rebuilt = 0
-        self.cramped = False
+        self.broken = self.cramped = False
         self._rows: dict[int, Row] = {}
         self._lock = threading.Lock()
 

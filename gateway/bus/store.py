@@ -109,6 +109,8 @@ class Store(Protocol):
     """What opening it found missing; declared by the bus as the first thing."""
     rebuilt: int
     """How often it was begun anew because of damage, since start."""
+    broken: bool
+    """True when its structure was found damaged: `rebuild` comes first."""
     cramped: bool
     """True while it may not grow, because the disk is full."""
 
@@ -137,7 +139,7 @@ class Store(Protocol):
         """How many rows held are not in the position."""
 
     def rebuild(self) -> None:
-        """Begin anew with what can still be read; `loss` then says what could not."""
+        """Begin anew with what can still be read; `loss` then says what could not. Raises StoreStuck."""
 
     def disk_free(self) -> int | None:
         """Bytes free for more, or None when no disk is used."""

@@ -97,17 +97,15 @@ class Writer:
 
     def _turn(self) -> bool:
         with self._changed:
-            held = self._ledger.held
-            if not self._woken and (held or not self._sealed):
-                self._changed.wait(RETRY_SECONDS if held or self._ledger.later else None)
+            ledger = self._ledger
+            stuck = bool(ledger.held) or ledger.store.broken
+            if not self._woken and (stuck or not self._sealed):
+                self._changed.wait(RETRY_SECONDS if stuck or ledger.later else None)
             self._woken = False
             taken = self._take()
             stop = self._stop and not self._sealed
-            damaged, self._damaged = self._damaged, False
-        if damaged:
-            outcome = Outcome()
-            self._ledger.rebuild(outcome)
-            self._committed(outcome)
+            self._ledger.store.broken |= self._damaged
+            self._damaged = False
         for sealed in taken:
             self._ledger.take(sealed)
         self._committed(self._ledger.attempt(final=stop))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.bus import open_bus
+from gateway.bus import ledger, local, open_bus, writer
 from gateway.config.root import BusConfig
 from gateway.model.batch import decode_body
 from gateway.model.frame import Frame
@@ -17,8 +17,9 @@ SCHEMA = b"schema-1"
 
 
 def config(**settings):
-    """Batches close by `flush` alone, unless told otherwise; no disk guard."""
-    return BusConfig(**{"path": Path("journal.db"), "linger": "1h", "min_free": 0, **settings})
+    """Batches close by `flush` alone, unless told otherwise; no disk guard; no fsync: see test_crash for that."""
+    quick = {"path": Path("journal.db"), "linger": "1h", "min_free": 0, "synchronous": "off"}
+    return BusConfig(**{**quick, **settings})
 
 
 def frame(number, size=8, schema=SCHEMA):
@@ -94,6 +95,19 @@ class Bench:
         assert not waiting.done()
         yield
         waiting.cancel()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """What is done now and then is done five times as often."""
+    for module, name in (
+        (ledger, "REMOVE_SECONDS"),
+        (ledger, "GUARD_SECONDS"),
+        (writer, "RETRY_SECONDS"),
+        (local, "POSITION_SECONDS"),
+        (local, "READ_AGAIN_SECONDS"),
+    ):
+        monkeypatch.setattr(module, name, getattr(module, name) / 5)
 
 
 @pytest.fixture(params=["memory", "journal"])

@@ -113,7 +113,7 @@ def test_consumers_are_independent_and_the_slowest_holds_batches(bench):
             await bench.put(bus, *range(5))
             await bench.take(quick, 5)
             assert (quick.backlog, slow.backlog) == (0, 5)
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(0.3)
             assert bus.statistics.depth_batches == 5
             await bench.take(slow, 3)
             await bench.eventually(lambda: bus.statistics.depth_batches == 2)
@@ -344,16 +344,16 @@ def test_readers_that_do_not_stop_cost_bounded_memory(bench):
     async def main():
         async with bench.open(limit=20_000, batch_bytes=2000, when_full="stop_reading", linger="50ms") as bus:
             consumer = bus.consumer("lane")
-            for number in range(1000):
+            for number in range(600):
                 bus.publish(bench.frame(number, 1000), 1)
                 await asyncio.sleep(0)
-            assert bus.statistics.dropped_points > 500
+            assert bus.statistics.dropped_points > 200
             found, declared = set(), 0
-            while len(found) + declared < 1000:
+            while len(found) + declared < 600:
                 (batch,) = await bench.take(consumer, 1)
                 found.update(bench.times(batch))
                 declared += sum(gap.count for gap in bench.gaps(batch))
-            assert len(found) + declared == 1000
+            assert len(found) + declared == 600
             assert len(found) < 300
 
     asyncio.run(main())
@@ -467,7 +467,7 @@ def test_without_a_consumer_everything_is_held(bench):
     async def main():
         async with bench.open() as bus:
             await bench.put(bus, 1, 2, 3)
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(0.3)
             await bench.put(bus, 4)
             assert bus.statistics.depth_batches == 4
 

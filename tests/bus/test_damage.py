@@ -363,6 +363,82 @@ def test_a_structure_that_breaks_while_the_gateway_runs(journal):
     asyncio.run(main())
 
 
+async def break_a_chain(journal, bus, number):
+    """Break the pages that a body goes on in, so that only who reads it notices."""
+    (row,) = bus._store.read(number, number, 1, 1)
+    with closing(sqlite3.connect(journal.path)) as shell:
+        shell.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    data = journal.path.read_bytes()
+    page = data.index(row.batch.body[15_000:15_020]) // layout.PAGE  # not the last: another follows
+    with journal.path.open("r+b") as file:
+        file.seek(page * layout.PAGE)
+        file.write(b"\xff\xff\xff\xff")
+    bus._store._reader.close()  # with the pages that it remembers
+    bus._store._reader = None
+
+
+def test_a_reader_that_meets_a_broken_chain(journal):
+    async def main():
+        async with journal.open(cache=0) as bus:
+            epoch = bus.epoch
+            await journal.put(bus, *range(10), size=3 * SIZE)
+            consumers = [bus.consumer("one"), bus.consumer("two", Order.FRESH_FIRST)]
+            await break_a_chain(journal, bus, 4)
+            for consumer in consumers:
+                batches = await journal.take(consumer, 9)
+                assert [journal.times(batch)[0] for batch in batches] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+            assert bus.epoch > epoch
+            assert bus.statistics.quarantined == 1
+            (batch,) = await journal.take(consumers[0], 1)
+            (gap,) = journal.gaps(batch)
+            assert (gap.reason, gap.epoch, gap.first_seq, gap.last_seq) == ("corruption", epoch, 4, 4)
+            assert len(list(journal.folder.glob("*.damaged-*[0-9]"))) == 1
+
+    asyncio.run(main())
+
+
+def test_a_repair_under_way_that_fails_is_tried_again(journal, monkeypatch):
+    from gateway.bus import journal as module
+
+    attempts = []
+
+    def remake(*arguments):
+        attempts.append(arguments)
+        if len(attempts) == 1:
+            raise OSError(28, "No space left on device")
+        return real(*arguments)
+
+    real = module.remake
+    monkeypatch.setattr(module, "remake", remake)
+
+    async def main():
+        async with journal.open(cache=0) as bus:
+            consumer = bus.consumer("lane")
+            await journal.put(bus, *range(10), size=3 * SIZE)
+            await break_a_chain(journal, bus, 4)
+            assert len(await journal.take(consumer, 9)) == 9
+            assert len(attempts) == 2
+
+    asyncio.run(main())
+
+
+def test_a_writer_that_fails_says_so_to_everybody(bench, monkeypatch):
+    async def main():
+        async with bench.open() as bus:
+            consumer = bus.consumer("lane")
+            waiting = asyncio.create_task(consumer.fetch())
+            await asyncio.sleep(0.05)
+            monkeypatch.setattr(bus._store, "apply", lambda change: 1 / 0)
+            bus.publish(bench.frame(1), 1)
+            with pytest.raises(RuntimeError, match="failed"):
+                await bus.flush()
+            for work in (bus.flush(), consumer.fetch(), waiting):
+                with pytest.raises(RuntimeError, match="failed"):
+                    await work
+
+    asyncio.run(main())
+
+
 # The page reader by itself
 
 

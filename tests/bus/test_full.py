@@ -127,11 +127,11 @@ def test_a_disk_that_another_program_has_filled(journal, mounted):
             delivered, _ = await account(journal, bus, consumer, 130)
             assert delivered[-1] == 129
             hog.unlink()
-            await asyncio.sleep(1.1)
+            await asyncio.sleep(0.3)
             await flood(journal, bus, range(130, 160), 0.3)
             delivered, _ = await account(journal, bus, consumer, 30)
             assert delivered == list(range(130, 160))
-            await asyncio.sleep(1.1)
+            await asyncio.sleep(0.3)
             await journal.put(bus, 160)
             assert (journal.folder / "journal.db.reserve").exists()
             assert not bus.statistics.full
@@ -239,7 +239,7 @@ def test_a_file_shrinks_after_an_outage(journal):
                 if number % 10 == 9:
                     await bus.flush()
             await journal.drain(consumer)
-            await asyncio.sleep(1.1)
+            await asyncio.sleep(0.3)
             for number in range(30):
                 await journal.put(bus, number)
                 await journal.drain(consumer)

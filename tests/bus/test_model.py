@@ -187,7 +187,7 @@ def test_the_bus_is_what_its_model_is(kind, cache):
     class Machine(BusMachine):
         pass
 
-    Machine.kind, Machine.settings = kind, {"cache": cache, "batch_bytes": "1GB"}
+    Machine.kind, Machine.settings = kind, {"cache": cache, "batch_bytes": "10MB"}
     run_state_machine_as_test(
         Machine,
         settings=settings(

@@ -125,7 +125,7 @@ def test_what_was_committed_survives_a_crash_with_its_positions(journal, tmp_pat
             bus.publish(journal.frame(6), 1)
             left = crash(journal, tmp_path / "copy")
             await journal.take(consumer, 1)
-            await asyncio.sleep(1.3)  # … or follows within a second
+            await asyncio.sleep(0.3)  # … or follows within a second
             later = crash(journal, tmp_path / "later")
         for copy, expected in ((left, [2, 3, 4, 5]), (later, [3, 4, 5])):
             async with copy.open() as bus:
@@ -190,7 +190,7 @@ def test_stale_consumers_hold_batches_and_are_counted(journal):
             await bus.flush()
             await journal.put(bus, *range(10), size=1000)
             await journal.drain(consumer)
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(0.3)
             assert bus.statistics.depth_batches == 11
             await journal.put(bus, *range(20), size=1000)  # the limit forces out what the old lane never had
             assert bus.statistics.dropped_batches > 0
