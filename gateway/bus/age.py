@@ -9,7 +9,11 @@ CLOCK_SET: Final = 1_704_067_200
 """2024-01-01 in seconds: a clock that shows less has not been set since power came."""
 
 
-def bus_time(start: int, monotonic: Callable[[], int]) -> Callable[[], int]:
+Nanoseconds = Callable[[], int]
+"""A clock."""
+
+
+def bus_time(start: int, monotonic: Nanoseconds) -> Nanoseconds:
     """Nanoseconds that go on from ``start``, where the journal's newest batch left off."""
     offset = start - monotonic()
     return lambda: monotonic() + offset

@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Final
 
-from gateway.bus.age import bus_time
+from gateway.bus.age import Nanoseconds
 from gateway.bus.batcher import GAP_BYTES, Sealed, frame_size
 from gateway.bus.consumer import READ_BYTES, READ_ROWS, LocalConsumer, Scan
 from gateway.bus.cursor import Position, Range, in_all
@@ -42,21 +42,13 @@ READ_AGAIN_SECONDS: Final = 0.5
 class LocalBus:
     """See `gateway.bus.protocol.Bus`."""
 
-    def __init__(
-        self,
-        store: Store,
-        config: BusConfig,
-        clock: Callable[[], int],
-        reader: Executor,
-        monotonic: Callable[[], int] = time.monotonic_ns,
-    ) -> None:
+    def __init__(self, store: Store, config: BusConfig, clock: Nanoseconds, age: Nanoseconds, reader: Executor) -> None:
         state = store.state
         self.gateway = state.gateway
         self.epoch = state.epoch
         self.newest = state.place
         self.recent = Recent(config.cache)
-        self.now = bus_time(state.ran or state.closed or clock(), monotonic)
-        self._clock = clock
+        self.now, self._clock = age, clock
         self.statistics = BusStatistics(kind=store.kind, limit_bytes=config.limit, quarantined=store.rebuilt)
         self._loop = asyncio.get_running_loop()
         self._store, self._config, self._reader = store, config, reader
@@ -85,7 +77,7 @@ class LocalBus:
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._note_state(state)
         self._writer = Writer(
-            Ledger(store, config, clock, self.now),
+            Ledger(store, config, clock, age),
             lambda outcome: self._in_loop(partial(self._committed, outcome)),
             lambda error: self._in_loop(partial(self._writer_ended, error)),
         )

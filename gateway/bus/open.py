@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from gateway.bus.age import Nanoseconds, bus_time
 from gateway.bus.local import LocalBus
 from gateway.bus.memory import MemoryStore
 from gateway.bus.protocol import Bus
@@ -24,8 +25,8 @@ async def open_bus(
     gateway: str,
     folder: Path,
     *,
-    clock: Callable[[], int] = time.time_ns,
-    monotonic: Callable[[], int] = time.monotonic_ns,
+    clock: Nanoseconds = time.time_ns,
+    monotonic: Nanoseconds = time.monotonic_ns,
 ) -> AsyncIterator[Bus]:
     """The bus of ``gateway``; ``config.path`` starts at ``folder`` where it is relative.
 
@@ -44,7 +45,8 @@ async def open_bus(
             store = await loop.run_in_executor(
                 reader, partial(open_journal, folder / config.path, config, gateway, clock)
             )
-        bus = LocalBus(store, config, clock, reader, monotonic)
+        age = bus_time(store.state.ran or store.state.closed or clock(), monotonic)
+        bus = LocalBus(store, config, clock, age, reader)
         for gap in store.loss:
             bus.declare(gap)
         store.loss = []
