@@ -91,9 +91,15 @@ class Line:
         self._holding = False
         self.rate = 0.0
         self.commands: dict[str, Callable[..., None]] = {
-            "open": self._open, "refuse": self._refuse, "hold": self._hold, "forget": self._forget, "cut": partial(self._cut, TO), "cut-back": partial(self._cut, FROM),
-            "rate": self._narrow, "state": lambda: None,
-        }  # fmt: skip
+            "open": self._open,
+            "refuse": self._refuse,
+            "hold": self._hold,
+            "forget": self._forget,
+            "cut": partial(self._cut, TO),
+            "cut-back": partial(self._cut, FROM),
+            "rate": self._narrow,
+            "state": lambda: None,
+        }
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client."""

@@ -57,6 +57,8 @@ class Shared:
     ceiling: Ceiling = field(default_factory=Ceiling)
     rejects: dict[int, int] = field(default_factory=dict)
     """How often a batch was rejected, by seq."""
+    stuck: set[int] = field(default_factory=set)
+    """Batches that were under way at the last loss of a link that a message may have caused by its size."""
     unsure: set[int] = field(default_factory=set)
     """Batches that were under way when a link was lost: the platform may have them."""
     refused: set[SchemaId] = field(default_factory=set)
@@ -121,8 +123,13 @@ class Delivery:
         shared.unsure = {*self._under_way, *list(shared.unsure)[:_MOST_UNSURE]}
         largest = max(self._under_way.values(), default=0)
         told = code == "packet_too_large"
-        suspect = code in _SIZE_SUSPECTED and largest and not self._progress
-        if (told and ceiling.refused(largest)) or (suspect and ceiling.lost(largest)):
+        suspected = 0
+        if code in _SIZE_SUSPECTED:
+            # where others get through, such as live data before backlog, it is one that was under way last time as well
+            again = [size for seq, size in self._under_way.items() if seq in shared.stuck]
+            suspected = max(again, default=0) if self._progress else largest
+            shared.stuck = set(self._under_way)
+        if (told and ceiling.refused(largest)) or (suspected and ceiling.lost(suspected)):
             self._log.warning("message_size_lowered", from_bytes=largest, to_bytes=ceiling.limit(largest))
 
     async def _pace(self, batch: Batch) -> None:
@@ -279,6 +286,7 @@ class Delivery:
         """The batch is done with, one way or the other."""
         shared, status = self._shared, self._status
         shared.rejects.pop(batch.seq, None)
+        shared.stuck.discard(batch.seq)
         self._under_way.pop(batch.seq, None)
         self._consumer.acknowledge(batch.seq)
         if size:

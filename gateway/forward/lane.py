@@ -102,6 +102,7 @@ class Lane:
             self._say_up,
         )
         self._failures = 0
+        self._refused = False
         self._told = ""
         self._down_seconds = 0.0
         self._stop = asyncio.Event()
@@ -194,6 +195,8 @@ class Lane:
     async def _pause(self, fault: Exception) -> None:
         """Wait before the next try: doubling, with jitter, cut short when the gateway is stopping."""
         slow = isinstance(fault, AuthFault | ConfigFault) or _code(fault) in _SLOW
+        if slow != self._refused:  # a refusal after a lost link is the first refusal
+            self._refused, self._failures = slow, 0
         retry = self._refusal if slow else self._link
         wait = min(retry.longest, retry.first * 2 ** min(self._failures, 30))
         self._failures += 1

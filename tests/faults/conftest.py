@@ -1,5 +1,6 @@
 """Short forms of the fault campaign: the scenarios of a family run side by side. `script/faults` does them at length."""
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -13,7 +14,7 @@ def side_by_side():
     """A function that starts the short forms of scenarios, a few at a time, and gives a future of each by name."""
     pools = []
 
-    def start(scenarios: tuple[Scenario, ...], at_once: int = 5) -> dict[str, Future[Outcome]]:
+    def start(scenarios: Sequence[Scenario], at_once: int = 5) -> dict[str, Future[Outcome]]:
         pool = ThreadPoolExecutor(at_once)
         pools.append(pool)
         return {scenario.name: pool.submit(_short, scenario) for scenario in scenarios}

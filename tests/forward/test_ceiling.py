@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.forward.ceiling import CUT_AFTER, FLOOR, FORGET_AFTER, Ceiling
+from gateway.forward.ceiling import CUT_AFTER, DOUBT_AFTER, FLOOR, FORGET_AFTER, Ceiling
 
 
 class Clock:
@@ -27,11 +27,26 @@ def test_halves_only_after_repeated_losses_and_goes_alone_before():
     assert ceiling.limit(20_000) == 20_000
 
 
-def test_a_size_that_has_passed_is_never_blamed():
+def test_a_size_that_has_passed_is_blamed_later():
     ceiling = Ceiling(Clock())
     ceiling.passed(200_000)
-    assert not any(ceiling.lost(200_000) for _ in range(20))
-    assert ceiling.limit(10**6) == 10**6
+    results = [ceiling.lost(200_000) for _ in range(DOUBT_AFTER)]
+    assert results == [False] * (DOUBT_AFTER - 1) + [True]
+    assert ceiling.limit(10**6) == 100_000
+
+
+def test_only_one_as_large_clears_the_one_in_question():
+    ceiling = Ceiling(Clock())
+    for _ in range(CUT_AFTER - 1):
+        assert not ceiling.lost(50_000)
+        ceiling.passed(5_000)
+    assert ceiling.alone
+    assert ceiling.lost(50_000)
+
+    ceiling = Ceiling(Clock())
+    for _ in range(20):
+        assert not ceiling.lost(50_000)
+        ceiling.passed(50_000)
     assert not ceiling.alone
 
 

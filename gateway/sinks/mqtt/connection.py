@@ -1,7 +1,7 @@
 """One MQTT connection: aiomqtt, plus what it leaves out and a lane must know.
 
-aiomqtt drops the reason code of a PUBACK and what the broker grants in its CONNACK, and lets a publish wait for its
-time-out when the connection is gone. This subclass keeps all three, and can be torn down at once.
+aiomqtt drops the reason code of a PUBACK and what the broker grants in its CONNACK, lets a publish wait for its
+time-out when the connection is gone, and may not notice a reset. This subclass does, and can be torn down at once.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import select
 import socket
 from collections.abc import Callable
 from typing import Any, cast
@@ -96,6 +97,48 @@ class Connection(aiomqtt.Client):
         for _ in range(1000):  # what had already arrived is read first, then paho sees the end and cleans up
             if self._client.socket() is None or self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 break
+
+    def _on_socket_open(self, client: Client, userdata: Any, sock: Any) -> None:  # noqa: ARG002
+        """As in aiomqtt, but read until nothing is left.
+
+        When a reset arrives right behind data, uvloop calls a reader once and never again: who leaves the reset for the
+        next call does not hear of it before the acknowledgements time out.
+        """
+        ready = select.poll()
+        ready.register(sock.fileno(), select.POLLIN)
+
+        def read() -> None:
+            while client.socket() is sock:
+                client.loop_read()
+                if not (getattr(sock, "pending", int)() or ready.poll(0)):
+                    return
+
+        def begin() -> None:
+            if sock.fileno() >= 0:
+                self._loop.add_reader(sock.fileno(), self._guarded, read)
+            self._misc_task = self._loop.create_task(self._misc_loop())
+
+        self._loop.call_soon_threadsafe(begin)
+
+    def _on_socket_register_write(self, client: Client, userdata: Any, sock: Any) -> None:  # noqa: ARG002
+        """As in aiomqtt, but a socket that was closed before its turn came is let be.
+
+        Its number is no longer its own by then: to watch it would fail, or watch somebody else's socket.
+        """
+
+        def begin() -> None:
+            if sock.fileno() >= 0:
+                self._loop.add_writer(sock.fileno(), self._guarded, client.loop_write)
+
+        self._loop.call_soon_threadsafe(begin)
+
+    def _guarded(self, work: Callable[[], object]) -> None:
+        """Read or write. paho raises what it likes; all of it ends the connection."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - see above
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
 
     def _on_connect(
         self,
