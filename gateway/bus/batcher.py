@@ -49,6 +49,8 @@ class Sealed:
     """Estimated bytes in memory."""
     closed: int = 0
     """When it was closed, ns since the Unix epoch."""
+    ran: int = 0
+    """The same in the bus's own time (gateway.bus.age)."""
     turn: int = 0
     """Counts closed batches of this run; 0 for those that the writer makes itself."""
 
@@ -66,6 +68,7 @@ class Packed:
     last_time: int
     schemas: tuple[SchemaId, ...]
     closed: int
+    ran: int
     weight: int
     """Estimated bytes it took in memory as frames: what the loop counted against its bound."""
     turn: int
@@ -84,6 +87,7 @@ def pack(sealed: Sealed) -> Packed:
         last_time=max(times, default=0),
         schemas=tuple(dict.fromkeys([frame.schema for frame in frames])),
         closed=sealed.closed,
+        ran=sealed.ran,
         weight=sealed.size,
         turn=sealed.turn,
     )

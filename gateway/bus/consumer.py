@@ -32,7 +32,7 @@ class Host(Protocol):
     """Place of the newest batch committed."""
 
     def now(self) -> int:
-        """Wall clock, ns."""
+        """The bus's own time (gateway.bus.age), ns."""
 
     def base(self, epoch: int) -> int:
         """Place before the first batch of an epoch."""

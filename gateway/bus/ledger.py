@@ -93,7 +93,7 @@ class Outcome:
 class Ledger:
     """Lives in the writer's thread. ``held`` are packed batches that wait for the next attempt."""
 
-    def __init__(self, store: Store, config: BusConfig, clock: Callable[[], int]) -> None:
+    def __init__(self, store: Store, config: BusConfig, clock: Callable[[], int], age: Callable[[], int]) -> None:
         self.store = store
         self.held: list[Packed] = []
         self.schemas: dict[SchemaId, bytes] = {}
@@ -105,13 +105,14 @@ class Ledger:
         self._gaps: list[Gap] = []
         self._config = config
         self._clock = clock
+        self._age = age
         self._policy = policy_for(config.when_full)
         self._detail = THINNED if config.when_full is WhenFull.THIN_OUT else ""
         self._allowed = config.limit
         self._free: int | None = None
         self._guard_due = 0.0
         self._remove_due = 0.0
-        self._age_due = clock()
+        self._age_due = age()
         self._oldest_time = 0
         self._full = False
 
@@ -220,7 +221,7 @@ class Ledger:
         dropped = self._given_up(max(need, sum(len(each.body) for each in packed) - room), acknowledged)
         aside = [each for place in sorted(self.aside) for each in self.store.extents(place, place, 1)]
         gaps = [*self._gaps, *self._declared(dropped, aside)]
-        rows = [number(state, pack(Sealed(gaps=gaps, closed=self._clock())))] if gaps else []
+        rows = [number(state, pack(Sealed(gaps=gaps, closed=self._clock(), ran=self._age())))] if gaps else []
         rows += [number(state, each) for each in packed]
         gone = {each.place: each.size for each in (*acknowledged, *dropped, *aside)}
         if not (rows or gone or self.positions or self.schemas):
@@ -262,7 +263,7 @@ class Ledger:
             dropped += more
             held.gone.update(places_in(more))
             need -= sum(each.size for each in more)
-        if (now := self._clock()) >= self._age_due:
+        if (now := self._age()) >= self._age_due:
             retain = int(self._config.retain * SECOND)
             old = too_old(held, now - retain)
             if len(old) < CHUNK:
@@ -311,7 +312,7 @@ class _Less:
 def number(state: State, packed: Packed) -> Row:
     """Give a batch the next place and seq. Changes ``state``."""
     state.place += 1
-    state.closed = packed.closed
+    state.closed, state.ran = packed.closed, packed.ran
     last_time = packed.last_time if packed.frames else state.last_time
     first_time = packed.first_time if packed.frames else state.last_time
     state.last_time = last_time
@@ -325,4 +326,4 @@ def number(state: State, packed: Packed) -> Row:
         last_time=last_time,
         schemas=packed.schemas,
     )
-    return Row(state.place, batch, packed.closed, packed.gaps)
+    return Row(state.place, batch, packed.ran, packed.gaps)

@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Final
 
+from gateway.bus.age import Nanoseconds
 from gateway.bus.batcher import GAP_BYTES, Sealed, frame_size
 from gateway.bus.consumer import READ_BYTES, READ_ROWS, LocalConsumer, Scan
 from gateway.bus.cursor import Position, Range, in_all
@@ -41,13 +42,13 @@ READ_AGAIN_SECONDS: Final = 0.5
 class LocalBus:
     """See `gateway.bus.protocol.Bus`."""
 
-    def __init__(self, store: Store, config: BusConfig, clock: Callable[[], int], reader: Executor) -> None:
+    def __init__(self, store: Store, config: BusConfig, clock: Nanoseconds, age: Nanoseconds, reader: Executor) -> None:
         state = store.state
         self.gateway = state.gateway
         self.epoch = state.epoch
         self.newest = state.place
         self.recent = Recent(config.cache)
-        self.now = clock
+        self.now, self._clock = age, clock
         self.statistics = BusStatistics(kind=store.kind, limit_bytes=config.limit, quarantined=store.rebuilt)
         self._loop = asyncio.get_running_loop()
         self._store, self._config, self._reader = store, config, reader
@@ -75,7 +76,7 @@ class LocalBus:
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._note_state(state)
         self._writer = Writer(
-            Ledger(store, config, clock),
+            Ledger(store, config, clock, age),
             lambda outcome: self._in_loop(partial(self._committed, outcome)),
             lambda error: self._in_loop(partial(self._writer_ended, error)),
         )
@@ -126,7 +127,7 @@ class LocalBus:
             batch.gaps.append(self._lost)
             self._lost = None
         self._turn += 1
-        batch.turn, batch.closed = self._turn, self.now()
+        batch.turn, batch.closed, batch.ran = self._turn, self._clock(), self.now()
         self._pending += batch.size
         schemas, self._new_schemas = self._new_schemas, {}
         self._save_positions()
@@ -382,7 +383,8 @@ class LocalBus:
         self._save_positions()
         self._writer.stop()
         await self._ended
-        await self._loop.run_in_executor(self._reader, self._store.close, 0 if self._done < self._turn else self.now())
+        stopped = 0 if self._done < self._turn else self._clock()
+        await self._loop.run_in_executor(self._reader, self._store.close, stopped)
         if self._save is not None:
             self._save.cancel()
         for consumer in self._consumers.values():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
-import time
 from itertools import islice
 
+from gateway.bus.age import first_epoch
 from gateway.bus.cursor import Position
 from gateway.bus.store import Change, Extent, Row, State, extent
 from gateway.model.batch import Gap
@@ -18,8 +19,8 @@ class MemoryStore:
     kind = "memory"
     group = 8 * 1024 * 1024
 
-    def __init__(self, gateway: str) -> None:
-        self.state = State(gateway=gateway, epoch=int(time.time()))
+    def __init__(self, gateway: str, now: int) -> None:
+        self.state = State(gateway=gateway, epoch=first_epoch(now, secrets.randbelow))
         self.loss: list[Gap] = []
         self.rebuilt = 0
         self.broken = self.cramped = False

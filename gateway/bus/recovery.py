@@ -6,6 +6,7 @@ newer version, or in a place that cannot be written. Damage never does.
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.bus import layout
+from gateway.bus.age import first_epoch
 from gateway.bus.journal import JournalStore
 from gateway.bus.lock import FileLock
 from gateway.bus.log import Log, read_log
@@ -70,7 +72,7 @@ def _open(store: JournalStore, gateway: str, now: int) -> JournalStore:
             raise ConfigFault(f"bus.path: {path}: {error}", code="journal_not_writable") from error
         state, logged = store.state, True  # a new epoch has begun already
     if state is None:
-        epoch = max(now // 10**9, highest_epoch(path) + 1)
+        epoch = max(first_epoch(now, secrets.randbelow), highest_epoch(path) + 1)
         store.begin(State(gateway, epoch, last_time=now, closed=now))  # nothing is covered before
         return store
     store.loss.append(_restarted(state, now))
@@ -171,12 +173,16 @@ def _check_structure(connection: sqlite3.Connection) -> None:
 
 
 def _restarted(state: State, now: int) -> Gap:
-    """Nothing was collected while the gateway was down; after a kill, neither was what had not been committed."""
+    """Nothing was collected while the gateway was down; after a kill, neither was what had not been committed.
+
+    With a clock that was set back meanwhile, how long that took is not known: the gap is empty, not negative.
+    """
     if state.stopped:
-        return Gap("restart", state.stopped, now, detail="planned")
+        return Gap("restart", state.stopped, max(now, state.stopped), detail="planned")
     # Frames may carry the clock of a device: that is believed only where it agrees with ours.
     agrees = 0 <= state.closed - state.last_time <= COVERED
-    return Gap("restart", state.last_time if agrees else state.closed, now)
+    since = state.last_time if agrees else state.closed
+    return Gap("restart", since, max(now, since))
 
 
 def _denied(path: Path, reason: str) -> ConfigFault:

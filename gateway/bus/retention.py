@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from typing import Final, Protocol
 
 import msgspec
@@ -16,8 +17,6 @@ CHUNK: Final = 512
 """Most batches given up by one commit."""
 SLACK: Final = 100
 """When something must go, one part in so many of the limit goes at once: few gap records instead of many."""
-CLOCK_SET: Final = 1_704_067_200 * 10**9
-"""2024-01-01: a batch closed before that was stamped by a clock that nobody had set; its age is not known."""
 THINNED: Final = "every second batch of an interval"
 """Detail of a gap whose seqs are not all missing: what arrives from within it is good."""
 MAX_CARRIED: Final = 1000
@@ -96,14 +95,8 @@ def policy_for(when_full: WhenFull) -> Policy:
 
 
 def too_old(held: Held, before: int) -> list[Extent]:
-    """Batches closed before ``before`` (ns), from the oldest on."""
-    chosen = []
-    for each in held.extents(0, FAR, CHUNK):
-        if not each.closed < before:
-            break
-        if each.closed >= CLOCK_SET:
-            chosen.append(each)
-    return chosen
+    """Batches closed before ``before`` (ns of the bus's own time), from the oldest on."""
+    return list(takewhile(lambda each: each.closed < before, held.extents(0, FAR, CHUNK)))
 
 
 def overflow_gaps(dropped: Sequence[Extent], identity: Callable[[int], tuple[int, int]], detail: str) -> list[Gap]:
@@ -127,10 +120,11 @@ def merge(gaps: Iterable[Gap]) -> list[Gap]:
         else:
             joined.append(gap)
     if len(others) > MAX_CARRIED:
-        by_what: dict[tuple[str, str, str], Gap] = {}
+        by_what: dict[tuple[str, str, str, int], Gap] = {}
         for gap in others:
-            key = (gap.reason, gap.device, gap.group)
-            by_what[key] = _join(by_what[key], gap) if key in by_what else gap
+            key = (gap.reason, gap.device, gap.group, gap.clock)
+            newer = gap.reason == "clock_set" or key not in by_what  # of corrections, the last one is right
+            by_what[key] = gap if newer else _join(by_what[key], gap)
         others = list(by_what.values())
     return [*others, *joined]
 

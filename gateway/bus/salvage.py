@@ -124,7 +124,7 @@ def _settle(connection: sqlite3.Connection, found: Found, state: State, now: int
     base = max(newest, former.place if former else 0, *tails, 0)
     loss = _holes(connection, former, Position(everybody), bases, now)
     if former is None or not loss:  # which batches came last, or whether any is missing, is not known
-        covered = former.closed if former else _latest(connection, now)
+        covered = former.closed if former else _latest_time(connection, now)
         loss.append(Gap("corruption", covered, now))
     connection.execute("BEGIN")
     if former:
@@ -139,7 +139,9 @@ def _settle(connection: sqlite3.Connection, found: Found, state: State, now: int
     ).fetchone()
     state.base = state.place = base
     if former:
-        state.last_time, state.closed = former.last_time, former.closed
+        state.last_time, state.closed, state.ran = former.last_time, former.closed, former.ran
+    else:
+        state.ran = _latest(connection, 0)
     if state.batches:
         state.past = sorted(bases.items(), key=lambda each: each[1])
     put_state(connection, layout.JOURNAL, msgspec.json.encode(state).decode())
@@ -150,6 +152,12 @@ def _settle(connection: sqlite3.Connection, found: Found, state: State, now: int
 def _latest(connection: sqlite3.Connection, otherwise: int) -> int:
     (closed,) = connection.execute("SELECT coalesce(max(closed), ?) FROM batch", (otherwise,)).fetchone()
     return int(closed)
+
+
+def _latest_time(connection: sqlite3.Connection, now: int) -> int:
+    """Latest frame time that the gateway's clock can have given."""
+    query = "SELECT coalesce(max(last_time), ?) FROM batch WHERE last_time <= ?"
+    return int(connection.execute(query, (now, now)).fetchone()[0])
 
 
 def _holes(

@@ -39,7 +39,7 @@ class Row(NamedTuple):
     place: int
     batch: Batch
     closed: int
-    """When the batch was closed, by the gateway's clock, ns."""
+    """When the batch was closed, in the bus's own time (gateway.bus.age), ns."""
     gaps: int
     """How many gap records are in its body."""
 
@@ -75,7 +75,9 @@ class State(msgspec.Struct, omit_defaults=True):
     last_time: int = 0
     """Latest frame time of the newest batch that had frames."""
     closed: int = 0
-    """When the newest batch was closed."""
+    """When the newest batch was closed, ns since the Unix epoch."""
+    ran: int = 0
+    """The same in the bus's own time; 0: written by a version that had none."""
     stopped: int = 0
     """When the gateway stopped in order; 0 while it runs, and after a kill."""
     weak: bool = False

@@ -107,6 +107,8 @@ class View:
             self._values.setdefault(reading.device, []).append(reading)
         for values in self._values.values():
             values.sort(key=lambda reading: self._rank.get((reading.device, reading.tag), len(self._rank)))
+        if self._samples and status.now < self._samples[-1].now:
+            self._samples.clear()  # the clock was set back
         self._samples.append(
             _Sample(
                 status.now,

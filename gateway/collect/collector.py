@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from time import monotonic
 
 import structlog
 
 from gateway.bus.protocol import Bus
+from gateway.collect.clock import LOOK_SECONDS, Clock, vouched_by
 from gateway.collect.device import Notify, PolledDevice, PollJob, jobs_of
 from gateway.collect.endpoint import Endpoint
 from gateway.collect.groups import poll_groups
 from gateway.collect.schedule import Schedule
 from gateway.config.base import ConnectionConfig
-from gateway.config.root import Configuration
+from gateway.config.root import BusKind, Configuration
+from gateway.model.batch import Gap
 from gateway.model.faults import ConfigFault
 from gateway.observe.status import DeviceState, DeviceStatus
 from gateway.sdk.adapter import Adapter
@@ -36,13 +39,16 @@ class Collector:
         self._started = monotonic()
         self.devices: list[PolledDevice] = []
         self.endpoints: dict[str, Endpoint] = {}
+        self.clock = Clock(vouched_by(configuration.gateway.clock), _clock_file(configuration))
         schedule = Schedule()
         for name, members in _by_connection(configuration).items():
             connection = configuration.connections[name]
             adapter = make(connection)
             devices = [self._device(configuration, device, connection, adapter) for device in members]
             self.devices.extend(devices)
-            self.endpoints[name] = Endpoint(name, connection, adapter, devices, bus, schedule)
+            self.endpoints[name] = Endpoint(name, connection, adapter, devices, bus, schedule, self.clock)
+        self._clock_changed(self.clock.known)
+        schedule.add(LOOK_SECONDS, self._look)
 
     async def run(self) -> None:
         """Read until cancelled; then declare what is missing, so that it is in the bus before the bus closes."""
@@ -65,6 +71,26 @@ class Collector:
         """Every poll group; its normaliser has the values as last read."""
         return iter(jobs_of(self.devices))
 
+    def _look(self, skipped: int) -> None:  # noqa: ARG002 - told by the schedule
+        before = self.clock.stretch
+        records = self.clock.look()
+        if records or self.clock.stretch != before:
+            self._clock_changed(records)
+
+    def _clock_changed(self, records: list[Gap]) -> None:
+        """Have frames say whether their time can be trusted, and declare what is known of those before."""
+        for record in records:
+            self._bus.declare(record)
+            if not record.clock:
+                log.warning("clock_set", seconds=round(record.offset / 1e9, 3), trusted=self.clock.trusted)
+        corrected = sum(1 for record in records if record.clock and not record.into)
+        if not self.clock.trusted:
+            log.warning("clock_not_trusted", reason="clock_not_trusted")
+        elif corrected:
+            log.info("clock_trusted", corrected_stretches=corrected)
+        for job in self.jobs():
+            job.normaliser.flags = self.clock.flags
+
     def _device(
         self, configuration: Configuration, name: str, connection: ConnectionConfig, adapter: Adapter
     ) -> PolledDevice:
@@ -77,6 +103,12 @@ class Collector:
         except ConfigFault as fault:
             polled.down(DeviceState.PARKED, fault, polled.status.since)
         return polled
+
+
+def _clock_file(configuration: Configuration) -> Path | None:
+    """Where stretches of untrusted time are remembered: beside the journal that holds their frames."""
+    bus = configuration.bus
+    return None if bus.kind is BusKind.MEMORY else (configuration.folder / bus.path).with_suffix(".clock")
 
 
 def _by_connection(configuration: Configuration) -> Mapping[str, list[str]]:

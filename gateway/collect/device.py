@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import time_ns
+from time import monotonic_ns, time_ns
 from typing import Final
 
 import structlog
@@ -75,7 +75,7 @@ class PolledDevice:
             Normaliser(self.device.name, group.name, group.tags, plan, config.report, config.heartbeat),
             Readings(len(group.tags), plan.table),
             watchdog=2 * timeout * (len(plan.requests) + 1) + 5,
-            missed=Missed(time_ns()),
+            missed=Missed(monotonic_ns()),
             device=self,
         )
         self.jobs.append(job)

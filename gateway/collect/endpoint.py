@@ -10,12 +10,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from time import monotonic_ns, time_ns
+from time import monotonic_ns
 from typing import Any, Final, TypeVar
 
 import structlog
 
 from gateway.bus.protocol import Bus
+from gateway.collect.clock import Clock
 from gateway.collect.device import PolledDevice, PollJob, jobs_of
 from gateway.collect.recovery import Backoff, Pace, Recovery, Scope, recovery
 from gateway.collect.schedule import Schedule
@@ -51,8 +52,10 @@ class Endpoint:
         devices: list[PolledDevice],
         bus: Bus,
         schedule: Schedule,
+        clock: Clock,
     ) -> None:
         self.name = name
+        self._clock = clock
         self.devices = devices
         self._adapter = adapter
         self._bus = bus
@@ -99,9 +102,9 @@ class Endpoint:
 
     def finish(self) -> None:
         """Declare what is still missing: there will be no further poll."""
-        now = time_ns()
+        clock = monotonic_ns()
         for job in jobs_of(self.devices):
-            self._settle(job, now, final=True)
+            self._settle(job, clock, final=True)
 
     async def _session(self) -> float | None:
         """One session from open to close. Returns seconds to wait before the next, None: never again."""
@@ -169,7 +172,8 @@ class Endpoint:
         finally:
             watchdog.stop()
             job.queued = False
-        clock, now = monotonic_ns(), time_ns()
+        clock = monotonic_ns()
+        now = clock + self._clock.offset
         status = job.device.status
         for frame, points in job.normaliser.frames(readings, now, clock):
             self._bus.publish(frame, points)
@@ -178,8 +182,8 @@ class Endpoint:
         status.reads += job.normaliser.size - len(readings.failures)
         status.poll_seconds += (clock - started) * 1e-9
         if job.missed.pending:
-            self._settle(job, now)
-        job.missed.covered = now
+            self._settle(job, clock)
+        job.missed.covered = clock
         if readings.failures or status.state is not DeviceState.UP:
             self._mixed(job, now)
         else:
@@ -203,7 +207,7 @@ class Endpoint:
 
     def _poll_failed(self, job: PollJob, fault: Fault) -> None:
         """Act on a fault of one poll by the table. Raises when the session must not be used any more."""
-        device, rule, now = job.device, recovery(fault), time_ns()
+        device, rule, now = job.device, recovery(fault), self._clock.now()
         job.missed.add("outage")
         if rule.scope is Scope.LINK:
             raise fault
@@ -223,11 +227,11 @@ class Endpoint:
         device.bugs += 1
         fault = Fault(f"adapter failed: {error!r}", code="internal_error")
         job.missed.add("outage")
-        device.fault(fault, time_ns())
+        device.fault(fault, self._clock.now())
         if device.bugs >= BUG_BUDGET:
-            self._device_down(device, fault, time_ns(), DeviceState.PARKED)
+            self._device_down(device, fault, self._clock.now(), DeviceState.PARKED)
         else:
-            self._device_down(device, fault, time_ns(), DeviceState.DOWN)
+            self._device_down(device, fault, self._clock.now(), DeviceState.DOWN)
             self._rest(device, device.backoff.wait())
 
     def _device_down(self, device: PolledDevice, fault: Fault, now: int, state: DeviceState) -> None:
@@ -253,7 +257,7 @@ class Endpoint:
             device.rest(None)  # the link is down as well: the device is tried when it opens
 
     def _link_down(self, fault: Fault) -> float | None:
-        rule, now = recovery(fault), time_ns()
+        rule, now = recovery(fault), self._clock.now()
         parked = rule.pace is Pace.NEVER
         for device in self.devices:
             if not device.parked:
@@ -313,9 +317,12 @@ class Endpoint:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _settle(self, job: PollJob, now: int, *, final: bool = False) -> None:
+    def _settle(self, job: PollJob, clock: int, *, final: bool = False) -> None:
         if job.missed.pending:
-            gap = job.missed.settle(job.device.status.name, job.group.name, now, final=final)
+            time = self._clock
+            gap = job.missed.settle(
+                job.device.status.name, job.group.name, clock, time.offset, stretch=time.stretch, final=final
+            )
             if gap is not None:
                 self._bus.declare(gap)
 

@@ -15,13 +15,13 @@ class Missed:
 
     __slots__ = ("_count", "_declared", "_reason", "_since", "covered")
 
-    def __init__(self, now: int) -> None:
-        self.covered = now
-        """Time of the last poll that succeeded, ns; at first, the start of the gateway."""
+    def __init__(self, clock: int) -> None:
+        self.covered = clock
+        """When the last poll succeeded, monotonic ns; at first, the start of the gateway."""
         self._count = 0
         self._reason = ""
-        self._since = now
-        self._declared = 0
+        self._since = clock
+        self._declared: int | None = None
 
     def add(self, reason: str, count: int = 1) -> None:
         """Polls were due and not done. The first reason since the last success stands: it is the cause."""
@@ -36,10 +36,18 @@ class Missed:
         """True when there is something to declare."""
         return self._count > 0
 
-    def settle(self, device: str, group: str, now: int, *, final: bool = False) -> Gap | None:
-        """Gap to be declared at a poll that succeeded, or (``final``) when there will be no further poll."""
-        if self._reason == "overrun" and not final and now - self._declared < OVERRUN_EVERY:
+    def settle(
+        self, device: str, group: str, clock: int, offset: int = 0, *, stretch: int = 0, final: bool = False
+    ) -> Gap | None:
+        """Gap to be declared at a poll that succeeded, or (``final``) when there will be no further poll.
+
+        ``clock``: monotonic ns. ``offset``: from there to wall time, for both ends of the gap: it is as long as it
+        was, whoever has set the clock meanwhile. ``stretch``: of untrusted time, 0 for none.
+        """
+        recent = self._declared is not None and clock - self._declared < OVERRUN_EVERY
+        if self._reason == "overrun" and not final and recent:
             return None
-        gap = Gap(self._reason, self._since, now, device=device, group=group, count=self._count)
-        self._count, self._reason, self._declared = 0, "", now
+        since, until = self._since + offset, clock + offset
+        gap = Gap(self._reason, since, until, device=device, group=group, count=self._count, clock=stretch)
+        self._count, self._reason, self._declared = 0, "", clock
         return gap

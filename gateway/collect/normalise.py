@@ -23,6 +23,8 @@ from gateway.model.schema import Schema, schema_id
 from gateway.model.types import DTYPES, DataType, Value
 from gateway.sdk.adapter import Plan, Readings
 
+CONFIRMED: Final = int(FrameFlag.CONFIRMED)
+SOURCE_TIME: Final = int(FrameFlag.SOURCE_TIME)
 NO_VALUE: Final = 0x80
 """From this quality on there is no value (see model.quality)."""
 
@@ -55,6 +57,8 @@ class Normaliser:
         self._reported = self._blank(Quality.NOT_AVAILABLE)
         self._heartbeat = int(heartbeat * 1e9)
         self._confirm_at = 0
+        self.flags = 0
+        """What every frame is to say of the clock that stamps it."""
         self._silent: Mask = np.ones(self.size, np.bool_)
         """Tags that were not reported since the last confirmation."""
 
@@ -85,7 +89,8 @@ class Normaliser:
         if np.array_equal(self._read.quality, self._reported.quality):
             return None
         self._reported = self._blank(quality, time)
-        return Frame(self.identity, time, self._columns(self._read, None), quality=self._read.quality.tobytes())
+        codes = self._read.quality.tobytes()
+        return Frame(self.identity, time, self._columns(self._read, None), quality=codes, flags=self.flags)
 
     def snapshot(self) -> Frame | None:
         """All values as last read, reported or not; None before the first poll. For views, not for the bus."""
@@ -165,7 +170,7 @@ class Normaliser:
             index=None if chosen is None else self._index(chosen),
             quality=None if read.quality is self._good or not quality.any() else quality.tobytes(),
             offsets=offsets,
-            flags=int(FrameFlag.SOURCE_TIME) if times else 0,
+            flags=self.flags | SOURCE_TIME if times else self.flags,
         )
         found.append((frame, self.size if chosen is None else len(chosen)))
         self._remember(read, chosen)
@@ -231,7 +236,7 @@ class Normaliser:
         if count:
             index = None if count == self.size else self._index(np.flatnonzero(silent))
             empty: list[PackedOrList] = [b"" if span.type.packed else [] for span in self._spans]
-            found.append((Frame(self.identity, time, empty, index=index, flags=int(FrameFlag.CONFIRMED)), 0))
+            found.append((Frame(self.identity, time, empty, index=index, flags=self.flags | CONFIRMED), 0))
 
 
 def _pack(kind: DataType, values: Sequence[Value | None], first: int, bad: list[int]) -> Bytes:

@@ -53,6 +53,9 @@ class GatewayConfig(Model):
     with the limits under ``bus``, and a session with each platform; see docs/deploy.md, More than one core."""
     description: Annotated[str, Field(max_length=500)] = ""
     """For people."""
+    clock: Annotated[str, Field(pattern="^(auto|always|/.+)$")] = "auto"
+    """Who vouches for the system's clock. auto: the kernel, told by chrony, systemd-timesyncd, ntpd or ptp4l; a path:
+    the file exists once the time is right (/run/systemd/timesync/synchronized); always: nobody needs to."""
 
 
 class ProfileConfig(Model):

@@ -115,6 +115,8 @@ def frame_record(view: FrameView) -> dict[str, Any]:
     flags = [flag.name.lower() for flag in FrameFlag if flag.name and view.frame.flags & flag]
     if flags:
         record["flags"] = flags
+    if view.clock:
+        record["clock"] = view.clock
     return record
 
 
@@ -156,7 +158,7 @@ def gap_record(gap: Gap) -> dict[str, Any]:
     """Return what the JSON of a gap says; fields that are empty or 0 are left out."""
     record = {"reason": gap.reason, "since": iso_time(gap.since), "until": iso_time(gap.until)}
     extra = msgspec.structs.asdict(gap)
-    optional = ("device", "group", "count", "first_seq", "last_seq", "epoch", "detail")
+    optional = ("device", "group", "count", "first_seq", "last_seq", "epoch", "detail", "clock", "offset", "into")
     return record | {name: extra[name] for name in optional if extra[name]}
 
 

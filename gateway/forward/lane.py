@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Final
 
 import structlog
@@ -85,6 +85,8 @@ class Lane:
         self._link = link
         self._refusal = refusal
         self._status = LaneStatus(name, since=time_ns())
+        self._since = monotonic()
+        """The same on the clock that nobody sets."""
         self._news = News()
         self._consumer: Consumer | None = None
         self._shared = Shared(
@@ -209,7 +211,7 @@ class Lane:
         status = self._status
         status.connects += 1
         if not status.connected:
-            self._down_seconds = round((time_ns() - status.since) / 1e9, 1)
+            self._down_seconds = round(monotonic() - self._since, 1)
             status.connected, status.reason, status.message, status.since = True, "", "", time_ns()
         if self.status.backlog == 0:
             self._say_up()
@@ -229,7 +231,7 @@ class Lane:
                 self._log.error("lane_failed", exc_info=error)
             self._log.warning("lane_down", reason=code, message=str(error), backlog=self.status.backlog)
         if status.connected:
-            status.since = time_ns()
+            status.since, self._since = time_ns(), monotonic()
         status.connected, status.reason, status.message = False, code, str(error)
 
 

@@ -23,7 +23,9 @@ class Gap(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """An interval in which something was lost or not collected: itself a durable record, forwarded to the platform."""
 
     reason: str
-    """``outage``, ``overrun``, ``overflow``, ``restart``, ``corruption``, ``poison``: see model.reasons."""
+    """``outage``, ``overrun``, ``overflow``, ``restart``, ``corruption``, ``poison``, ``clock_set``: see model.reasons.
+
+    With ``clock_set`` nothing is missing: it says by how much time was off."""
     since: int
     """Nanoseconds since the Unix epoch: the last moment known to be covered."""
     until: int
@@ -40,6 +42,12 @@ class Gap(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     epoch: int = 0
     """The epoch that first_seq and last_seq belong to."""
     detail: str = ""
+    clock: int = 0
+    """Number of the stretch of untrusted time that ``since`` and ``until`` are given in; 0: none."""
+    offset: int = 0
+    """clock_set: ns to add to every time stamped in that stretch (0: by how much a trusted clock was set)."""
+    into: int = 0
+    """clock_set: the result is the time of this stretch, not trusted either; 0: it is right."""
 
 
 class Body(msgspec.Struct, frozen=True, array_like=True, gc=False):

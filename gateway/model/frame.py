@@ -15,6 +15,9 @@ PackedOrList = bytes | list[Any]
 NARROW_INDEX: Final = 65_536
 """Up to this many tags in the schema an index is packed uint16, above it uint32 (both little-endian)."""
 
+STRETCH_BIT: Final = 16
+"""From this bit of the flags on stands the number of a stretch of time that nobody vouched for; 0: trusted."""
+
 
 class FrameFlag(IntFlag):
     """What a reader should know about a frame as a whole. A public contract: only add."""
@@ -24,7 +27,8 @@ class FrameFlag(IntFlag):
     REPLAYED = 2
     """Not live: recovered from the device's own history."""
     TIME_UNTRUSTED = 4
-    """The gateway's clock was not known to be right when this was stamped."""
+    """The gateway's clock was not known to be right when this was stamped; the bits from `STRETCH_BIT` on say which
+    stretch of its time that was, so that a later record can tell by how much it was off."""
     SOURCE_TIME = 8
     """``time`` comes from the device, not from the gateway."""
 
@@ -44,3 +48,13 @@ class Frame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     offsets: bytes | None = None
     """Packed int64, nanoseconds to add to ``time`` per value; None: all at ``time``."""
     flags: int = 0
+
+
+def stretch_flags(stretch: int) -> int:
+    """Flags that carry the number of a stretch."""
+    return stretch << STRETCH_BIT
+
+
+def stretch_of(flags: int) -> int:
+    """Number of the stretch of untrusted time that a frame was stamped in; 0: its time is trusted."""
+    return flags >> STRETCH_BIT

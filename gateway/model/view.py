@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gateway.model.frame import NARROW_INDEX, Frame, FrameFlag
+from gateway.model.frame import NARROW_INDEX, Frame, FrameFlag, stretch_of
 from gateway.model.quality import is_bad
 from gateway.model.schema import Column, Schema
 from gateway.model.types import DTYPES, DataType, Value
@@ -208,6 +208,11 @@ class FrameView:
     def confirmed(self) -> bool:
         """True when the frame carries no values, but says that its tags were read and are unchanged."""
         return bool(self.frame.flags & FrameFlag.CONFIRMED)
+
+    @property
+    def clock(self) -> int:
+        """Number of the stretch of untrusted time that it was stamped in; 0: its time is trusted."""
+        return stretch_of(self.frame.flags)
 
     @property
     def tags(self) -> list[str]:

@@ -124,6 +124,9 @@ class StatusCollector(Collector):
         info.add_metric((status.gateway, status.version), 1)
         yield info
         yield _GAUGE("xingsha_start_timestamp_seconds", "When it was started", value=_seconds(status.started))
+        yield _GAUGE(
+            "xingsha_clock_trusted", "1 while somebody vouches for the machine's clock", value=status.clock_trusted
+        )
         yield _states(status.devices)
         reasons = [((device.name,), device.reason) for device in status.devices]
         yield _reasons("xingsha_device_reason", ("device",), reasons)

@@ -146,6 +146,8 @@ class GatewayStatus:
     version: str
     started: int
     now: int
+    clock_trusted: bool = True
+    """False while nobody vouches for the system's clock: frames say so, and are corrected later."""
     devices: list[DeviceStatus] = field(default_factory=list)
     lanes: list[LaneStatus] = field(default_factory=list)
     bus: BusStatistics = field(default_factory=BusStatistics)

@@ -20,14 +20,16 @@ Feed every message of ``xingsha/v1/+/#`` to a `Reader`, in any order; it gives b
     client.loop_forever()
 
 ``reader.report()`` says, per gateway, how many batches came, which came twice, and which are missing without a gap
-record that explains them. Imports gateway.model only: it runs wherever numpy, msgspec and zstandard do.
+record that explains them. Times of a gateway whose clock nobody vouched for are corrected as soon as it says by how
+much they were off; for values given before, there is the event `Corrected`. Imports gateway.model only: it runs
+wherever numpy, msgspec and zstandard do.
 """
 
-from gateway.reader.events import Declared, DeviceRow, Duplicate, Event, Frames, JsonFrame, Malformed, Status
+from gateway.reader.events import Corrected, Declared, DeviceRow, Duplicate, Event, Frames, JsonFrame, Malformed, Status
 from gateway.reader.reader import Reader
 from gateway.reader.tracking import Journal, Report
 
 __all__ = [
-    "Declared", "DeviceRow", "Duplicate", "Event", "Frames", "Journal", "JsonFrame", "Malformed", "Reader", "Report",
-    "Status",
+    "Corrected", "Declared", "DeviceRow", "Duplicate", "Event", "Frames", "Journal", "JsonFrame", "Malformed", "Reader",
+    "Report", "Status",
 ]  # fmt: skip

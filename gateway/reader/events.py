@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gateway.model.batch import Gap
+from gateway.model.frame import FrameFlag
 from gateway.model.quality import Quality
 from gateway.model.view import FrameView
 
@@ -22,11 +23,14 @@ class DeviceRow(NamedTuple):
     time: int
     """Nanoseconds since the Unix epoch, UTC."""
     unit: str
+    clock: int = 0
+    """Not 0: nobody vouched for the gateway's clock, and `Corrected` events with this number say by how much `time`
+    was off. Keep it beside the value; 0: the time is right, or has been corrected already."""
 
 
 @dataclass(frozen=True, slots=True)
 class JsonFrame:
-    """A frame of the json payload: as it stands in the message."""
+    """A frame of the json payload: as it stands in the message, its time not corrected."""
 
     device: str
     group: str
@@ -36,6 +40,8 @@ class JsonFrame:
     """Only of values that are not good."""
     confirmed: tuple[str, ...] = ()
     """Tags that were read at `time` and are unchanged."""
+    clock: int = 0
+    """As in `DeviceRow`."""
 
     @property
     def points(self) -> int:
@@ -66,10 +72,11 @@ class Frames:
         for frame in self.frames:
             if isinstance(frame, FrameView):
                 for row in frame.rows():
-                    yield DeviceRow(frame.device, row.tag, row.value, row.quality, row.time, row.unit)
+                    clock = 0 if _own_time(frame, row.time) else frame.clock
+                    yield DeviceRow(frame.device, row.tag, row.value, row.quality, row.time, row.unit, clock)
             else:
                 for tag, value in frame.values.items():
-                    yield DeviceRow(frame.device, tag, value, _code(frame.quality.get(tag)), 0, "")
+                    yield DeviceRow(frame.device, tag, value, _code(frame.quality.get(tag)), 0, "", frame.clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,25 @@ class Declared:
 
     gateway: str
     gap: Gap
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """By how much times were off that the gateway stamped while nobody vouched for its clock.
+
+    The right time of every value that was given with this ``clock`` is ``time + offset``, of those to come as well; a
+    later event for the same clock replaces an earlier one. Values that come after a `final` event are given corrected.
+    """
+
+    gateway: str
+    clock: int
+    offset: int
+    """Nanoseconds to add to the time as it was given."""
+    since: int
+    """First and last time that was stamped so, before correction; 0 in the json payload."""
+    until: int
+    final: bool
+    """False: the result is not vouched for either; a later event tells more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +132,12 @@ class Malformed:
     reason: str
 
 
-Event = Frames | Declared | Duplicate | Status | Malformed
+Event = Frames | Declared | Corrected | Duplicate | Status | Malformed
+
+
+def _own_time(frame: FrameView, time: int) -> bool:
+    """True for a value whose time the device gave."""
+    return time != frame.time and bool(frame.frame.flags & FrameFlag.SOURCE_TIME)
 
 
 def _code(label: str | None) -> int:

@@ -12,6 +12,7 @@ from gateway.model.batch import Gap, decode_body
 from gateway.model.frame import Frame
 from gateway.model.schema import SchemaId, decode_schema, schema_id
 from gateway.model.view import FrameView, SchemaLayout
+from gateway.reader.clocks import Clocks
 from gateway.reader.events import Declared, Duplicate, Event, Frames, JsonFrame, Malformed, Status
 from gateway.reader.tracking import MAX_JOURNALS, Journal, Report
 
@@ -37,6 +38,7 @@ class _JsonFrame(msgspec.Struct, frozen=True):
     values: dict[str, Any] = {}
     quality: dict[str, str] = {}
     confirmed: tuple[str, ...] = ()
+    clock: int = 0
 
 
 class _JsonGap(msgspec.Struct, frozen=True):
@@ -50,6 +52,9 @@ class _JsonGap(msgspec.Struct, frozen=True):
     last_seq: int = 0
     epoch: int = 0
     detail: str = ""
+    clock: int = 0
+    offset: int = 0
+    into: int = 0
 
 
 class _JsonMessage(msgspec.Struct, frozen=True):
@@ -94,6 +99,7 @@ class Reader:
         self._waiting_count = 0
         self._cuts: OrderedDict[_Key, _Cut] = OrderedDict()
         self._journals: OrderedDict[tuple[str, int], Journal] = OrderedDict()
+        self._clocks = Clocks()
         self._gaps = self._malformed = self._dropped = 0
 
     def feed(self, topic: str, payload: bytes) -> list[Event]:
@@ -155,10 +161,10 @@ class Reader:
         key = _key(message)
         if self._is_duplicate(key, message):
             return [Duplicate(*key, message.part)]
-        frames = [JsonFrame(one.device, one.group, one.time, one.values, one.quality, one.confirmed)
+        frames = [JsonFrame(one.device, one.group, one.time, one.values, one.quality, one.confirmed, one.clock)
                   for one in message.frames]  # fmt: skip
         gaps = [Gap(one.reason, 0, 0, one.device, one.group, one.count, one.first_seq, one.last_seq, one.epoch,
-                    one.detail) for one in message.gaps]  # fmt: skip
+                    one.detail, one.clock, one.offset, one.into) for one in message.gaps]  # fmt: skip
         return self._take(topic, key, message, frames, gaps)
 
     def _is_duplicate(self, key: _Key, message: _AnyMessage) -> bool:
@@ -189,14 +195,25 @@ class Reader:
         journal = self.journal(key[0], key[1])
         journal.seen.add(key[2])
         journal.batches += 1
-        return self._declare(key[0], gaps) + self._frames(topic, key, frames)
+        return self._declare(topic, key, gaps) + self._frames(topic, key, frames)
 
-    def _declare(self, gateway: str, gaps: list[Gap]) -> list[Event]:
+    def _declare(self, topic: str, key: _Key, gaps: list[Gap]) -> list[Event]:
+        gateway = key[0]
+        events: list[Event] = []
         for gap in gaps:
             self._gaps += 1
             if 0 < gap.first_seq <= gap.last_seq < _SEQ_LIMIT:
                 self.journal(gateway, gap.epoch).declared.add(gap.first_seq, gap.last_seq)
-        return [Declared(gateway, gap) for gap in gaps]
+            if gap.reason != "clock_set" or not gap.clock:
+                events.append(Declared(gateway, self._clocks.gap(gateway, gap)))
+                continue
+            try:
+                corrected = self._clocks.learn(*key, gap)
+            except ValueError as error:
+                events.append(self._bad(topic, str(error)))
+            else:
+                events += [corrected] if corrected else []
+        return events
 
     def _frames(self, topic: str, key: _Key, frames: list[Any]) -> list[Event]:
         readable: list[Any] = []
@@ -210,7 +227,7 @@ class Reader:
                 self._wait(key, frame)
                 continue
             try:
-                readable.append(FrameView(layout, frame))
+                readable.append(FrameView(layout, self._clocks.frame(key[0], frame)))
             except ValueError as error:
                 events.append(self._bad(topic, f"{layout.schema.device}: {error}"))
         if readable:

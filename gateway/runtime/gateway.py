@@ -74,6 +74,7 @@ class Gateway:
         status = GatewayStatus(self.configuration.gateway.id, __version__, self._started, time_ns())
         if self._collector is not None:
             status.devices = self._collector.statuses()
+            status.clock_trusted = self._collector.clock.trusted
         if self._bus is not None:
             status.bus = self._bus.statistics
         status.lanes = [lane.status for lane in self._lanes]

@@ -80,6 +80,11 @@ class Keeper:
         finally:
             told.cancel()
 
+    @property
+    def clock_trusted(self) -> bool:
+        """False when the worker last said that nobody vouches for the clock."""
+        return self._last is None or self._last.clock_trusted
+
     async def ask(self) -> tuple[WorkerStatus, list[DeviceStatus]]:
         """Ask it how it and its devices are. When it does not say: as it was last, and down."""
         status = self.status

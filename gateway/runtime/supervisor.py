@@ -67,10 +67,11 @@ class Supervisor:
             __version__,
             self._started,
             time_ns(),
-            [found[name] for name in self.configuration.devices if name in found],
-            merge_lanes([worker.lanes for worker in workers]),
-            merge_buses([worker.bus for worker in workers]),
-            workers,
+            clock_trusted=all(keeper.clock_trusted for keeper in self.keepers),
+            devices=[found[name] for name in self.configuration.devices if name in found],
+            lanes=merge_lanes([worker.lanes for worker in workers]),
+            bus=merge_buses([worker.bus for worker in workers]),
+            workers=workers,
         )
 
 

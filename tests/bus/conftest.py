@@ -46,8 +46,9 @@ class Bench:
         self.folder = folder
         self.path = folder / "journal.db"
 
-    def open(self, clock=None, gateway="plant", **settings):
-        clocked = {} if clock is None else {"clock": clock}
+    def open(self, clock=None, gateway="plant", monotonic=None, **settings):
+        """``monotonic``: by which batches grow old; the clock when there is one and it is not given."""
+        clocked = {} if clock is None else {"clock": clock, "monotonic": monotonic or clock}
         return open_bus(config(kind=self.kind, **settings), gateway, self.folder, **clocked)
 
     @staticmethod

@@ -116,6 +116,25 @@ def test_the_reader_agrees_with_the_independent_decoder(title):
     assert [tag for event in frames for frame in event.frames if frame.confirmed for tag in frame.tags] == confirmed
 
 
+def test_the_page_tells_the_right_time_of_untrusted_rows():
+    text = SECTIONS["Time that nobody vouched for"]
+    payload = from_hex(blocks(text, "message")[0])
+    frames, _ = msgpack.unpackb(zstandard.ZstdDecompressor().decompress(msgpack.unpackb(payload)[6]))
+    flags, (*_, time) = frames[0][6], decode(payload)[1][0]
+    assert flags & 4
+    assert f"clock {flags // 65_536}." in text
+    correction = from_hex(blocks(SECTIONS["… and its correction"], "message")[0])
+    (gap,) = decode(correction)[3]
+    assert gap["clock"] == flags // 65_536
+    assert f"{time + gap['offset']}." in SECTIONS["… and its correction"]
+    reader = Reader()
+    for data in blocks(VECTORS, "schema"):
+        reader.feed("", from_hex(data))
+    reader.feed("", correction)
+    (event,) = reader.feed("", payload)
+    assert {row.time for row in event.rows()} == {time + gap["offset"]}
+
+
 def test_minus_zero_keeps_its_sign():
     _, rows, _, _ = decode(from_hex(blocks(SECTIONS["Extreme values, and gaps"], "message")[0]))
     assert math.copysign(1, {row[0]: row[1] for row in rows}["minus_zero"]) == -1

@@ -6,9 +6,11 @@ import json
 import struct
 from typing import Any
 
+import msgspec
+
 from gateway.forward.columnar import Columnar
 from gateway.model.batch import Batch, Gap, encode_body
-from gateway.model.frame import Frame, FrameFlag
+from gateway.model.frame import Frame, FrameFlag, stretch_flags
 from gateway.model.schema import Column, Schema, schema_id
 from gateway.model.types import DataType
 
@@ -55,6 +57,14 @@ SOME = Frame(
 CONFIRMED = Frame(
     PRESS_ID, NOON + 60_000_000_000, [b"", b"", b"", []], index=struct.pack("<2H", 0, 3), flags=FrameFlag.CONFIRMED
 )
+STRETCH = 0x5A_1C_0D_E5
+YEAR_2000 = 946_684_800_000_000_000
+UNTRUSTED = msgspec.structs.replace(
+    WHOLE, time=YEAR_2000 + 7_000_000_000, flags=FrameFlag.TIME_UNTRUSTED | stretch_flags(STRETCH)
+)
+CORRECTION = Gap(
+    "clock_set", YEAR_2000, YEAR_2000 + 60_000_000_000, clock=STRETCH, offset=NOON - 60_000_000_000 - YEAR_2000
+)
 EXTREMES = Frame(
     LIMITS_ID,
     NOON,
@@ -77,6 +87,8 @@ BATCHES: dict[str, tuple[int, list[Frame], list[Gap]]] = {
     "Some tags, with quality and times": (2, [SOME], []),
     "Extreme values, and gaps": (10, [EXTREMES], [GAP, GIVEN_UP]),
     "Confirmed unchanged": (11, [CONFIRMED], []),
+    "Time that nobody vouched for": (12, [UNTRUSTED], []),
+    "… and its correction": (13, [], [CORRECTION]),
 }
 
 

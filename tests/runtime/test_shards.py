@@ -144,7 +144,9 @@ def test_a_job_keeps_everything_secrets_too(make):
 
 
 def test_reports_come_as_they_were():
-    status = GatewayStatus("g", "0", 1, 2, [DeviceStatus("press", "c")], [LaneStatus("cloud")], BusStatistics("memory"))
+    status = GatewayStatus(
+        "g", "0", 1, 2, False, [DeviceStatus("press", "c")], [LaneStatus("cloud")], BusStatistics("memory")
+    )
 
     async def main():
         reader = asyncio.StreamReader()

@@ -31,6 +31,20 @@ BUS: Final[dict[str, Reason]] = {
         "该时段内网关未运行",
         "若非人为停止：检查电源、`systemctl status xingsha` 和 `journalctl -u xingsha`。",
     ),
+    "clock_set": Reason(
+        "The clock was set, or is known to be right again: nothing is missing, times are corrected by this record",
+        "Nothing is left to do; docs/payload.md tells how a platform applies it.",
+        "时钟被校正或重新可信：没有数据缺失，此记录用于修正时间",
+        "无需处理；平台如何应用见 docs/payload.md。",
+    ),
+    "clock_not_trusted": Reason(
+        "Nobody vouches for the clock of this machine: frames say so, and are corrected once the time is known",
+        "Run chrony or systemd-timesyncd (`timedatectl` shows it); where the clock is kept right by other means, set "
+        "gateway.clock to always or to a file.",
+        "本机时钟未经校准：数据会注明，待时间确认后修正",
+        "启用 chrony 或 systemd-timesyncd（用 `timedatectl` 查看）；若以其他方式校时，"
+        "请将 gateway.clock 设为 always 或文件路径。",
+    ),
     "corruption": Reason(
         "Stored data was damaged, and was set aside",
         "Check the disk (`smartctl -a`, `dmesg`); flash cards wear out; `xingsha journal verify` tells what is left.",
