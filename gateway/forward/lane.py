@@ -45,8 +45,8 @@ class Retry:
     longest: float
 
 
-LINK: Final = Retry(1.0, 60.0)
-"""After a lost link."""
+LINK: Final = Retry(1.0, 5.0)
+"""After a lost link. The platform is found again within seconds, and jitter spreads gateways that lost it together."""
 REFUSAL: Final = Retry(30.0, 600.0)
 """After a refusal that somebody has to mend: no account is locked out, no log is filled."""
 

@@ -1,0 +1,28 @@
+"""Short forms of the fault campaign: the scenarios of a family run side by side. `script/faults` does them at length."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from benchmarks.campaign.scenario import Outcome, Scenario
+from benchmarks.processes import run_folder
+
+
+@pytest.fixture(scope="module")
+def side_by_side():
+    """A function that starts the short forms of scenarios, a few at a time, and gives a future of each by name."""
+    pools = []
+
+    def start(scenarios: tuple[Scenario, ...], at_once: int = 5) -> dict[str, Future[Outcome]]:
+        pool = ThreadPoolExecutor(at_once)
+        pools.append(pool)
+        return {scenario.name: pool.submit(_short, scenario) for scenario in scenarios}
+
+    yield start
+    for pool in pools:
+        pool.shutdown(cancel_futures=True)
+
+
+def _short(scenario: Scenario) -> Outcome:
+    with run_folder() as folder:
+        return scenario.run(scenario.short, folder)
