@@ -147,6 +147,8 @@ class Endpoint:
         try:
             async with asyncio.timeout(job.watchdog):
                 await session.read(job.plan, readings)
+            clock, now = monotonic_ns(), time_ns()
+            frames = job.normaliser.frames(readings, now, clock)
         except Fault as fault:
             job.queued = False
             self._poll_failed(job, fault)
@@ -160,9 +162,8 @@ class Endpoint:
             raise _Reopen from None
         finally:
             job.queued = False
-        clock, now = monotonic_ns(), time_ns()
         status = job.device.status
-        for frame, points in job.normaliser.frames(readings, now, clock):
+        for frame, points in frames:
             self._bus.publish(frame, points)
             status.points += points
         status.polls += 1
