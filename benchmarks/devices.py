@@ -132,8 +132,9 @@ class Plant:
             if order != "speak":
                 self.odd[device] = order
             if order in {"shut", "flap"}:
-                for connection in list(self.connections.get(device - device % self.units_per_port, ())):
-                    connection.drop()
+                for connection in self.connections.get(device - device % self.units_per_port, ()):
+                    # from now on nothing is answered; what was, has until then to reach the client
+                    asyncio.get_running_loop().call_later(0.05, connection.drop)
         return devices
 
 
@@ -152,10 +153,14 @@ class Connection(asyncio.Protocol):
         self.plant.board.words[Scoreboard.CONNECTIONS] += 1
         self.plant.connections.setdefault(self.first_device, set()).add(self)
         if self.plant.odd.get(self.first_device) == "flap":
-            asyncio.get_running_loop().call_later(self.plant.dice.choice((0.0, 0.02, 0.2, 1.0)), self.drop)
+            asyncio.get_running_loop().call_later(self.plant.dice.choice((0.0, 0.02, 0.2, 1.0)), self._flap)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever the reason
         self.plant.connections[self.first_device].discard(self)
+
+    def _flap(self) -> None:
+        if self.plant.odd.get(self.first_device) == "flap":
+            self.drop()
 
     def drop(self) -> None:
         """Close with RST."""

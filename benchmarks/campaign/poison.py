@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -21,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgpack
 import numpy as np
@@ -29,7 +28,7 @@ import paho.mqtt.client as mqtt
 import zstandard
 from paho.mqtt.enums import CallbackAPIVersion
 
-from benchmarks.campaign.scenario import Course, Outcome, Scenario, begin, catch_up, end, wait
+from benchmarks.campaign.scenario import Course, Outcome, Scenario, end, wait
 from benchmarks.poisonous import POISONS, TIMES
 from benchmarks.processes import GATEWAY_ID, ROOT, Broker, Gateway, plant
 
@@ -117,6 +116,53 @@ def values(course: Course, folder: Path) -> Outcome:
     _judge(outcome, books, log)
     outcome.figures |= {"dead_letters": letters, "bad_values": books.bad, "gaps": len(books.gaps)}
     return outcome
+
+
+def schema(course: Course, folder: Path) -> Outcome:
+    """As many tags as Modbus has registers, under names as long as the file may be; then longer ones."""
+    outcome = Outcome("poison-schema")
+    with plant(course.setting(connection={"timeout": "10s"}), folder) as run:
+        file = folder / "gateway.yaml"
+        plain = json.loads(file.read_text())
+        _rename(plain, LONGEST_NAME, file)
+        code, said = _check(file)
+        plain_words = code == 1 and said.count("\n") <= 2 and "Traceback" not in said
+        outcome.check("what is too much is refused with one message", plain_words, f"{code}: {said[:500]}")
+        outcome.figures["refused"] = said.strip().splitlines()[0][-200:] if said.strip() else ""
+        name = (LARGEST_FILE // course.registers - 150) // 3 if course.outage > 30 else 60
+        _rename(plain, name, file)
+        began = time.monotonic()
+        code, said = _check(file)
+        outcome.figures |= {"name_characters": name, "file_mb": round(file.stat().st_size / 1e6, 1),
+                            "check_s": round(time.monotonic() - began, 1)}  # fmt: skip
+        outcome.check("what is large is good", code == 0, f"{code}: {said[:500]}")
+        run.gateway.start()
+        outcome.recovery = round(run.wait_for_data(300.0), 1)
+        time.sleep(course.steady + course.outage)
+        report = end(run, outcome)
+        outcome.figures["log"] = run.gateway.tail(300)
+    outcome.check("nothing is lost", not report["lost"], f"{report['lost']} points, {report['missing'][:5]}")
+    outcome.check("something arrives", report["points"] > 2 * course.devices * course.registers, report["points"])
+    return outcome
+
+
+LONGEST_NAME: Final = 1000
+LARGEST_FILE: Final = 64 * 1024 * 1024
+"""Bytes that a configuration may have."""
+
+
+def _rename(configuration: dict[str, Any], characters: int, file: Path) -> None:
+    """Write the configuration with long Chinese names for all tags."""
+    for number, tag in enumerate(configuration["profiles"]["plain"]["tags"]):
+        tag["name"] = "温" * (characters - 6) + f"r{number}"
+    file.write_text(json.dumps(configuration, ensure_ascii=False), "utf-8")
+
+
+def _check(file: Path) -> tuple[int, str]:
+    """What `xingsha check` says."""
+    command = [sys.executable, "-c", "from gateway.cli import main; main()", "check", str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    return done.returncode, done.stdout + done.stderr
 
 
 LANES: Final = ("lane1", "lane2")
@@ -219,7 +265,7 @@ class Books:
         self._client.on_message = self._message
         self._port = port
 
-    def __enter__(self) -> Books:
+    def __enter__(self) -> Self:
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
         self._subscribed.wait(30)
@@ -308,5 +354,13 @@ SCENARIOS: Final = (
         values,
         short=Course(outage=2.0, steady=1.0, scan=0.2),
         long=Course(outage=55.0, steady=5.0, scan=0.2),
+    ),
+    Scenario(
+        "poison-schema",
+        "65,000 tags in a device, names as long as a configuration may be",
+        "live data",
+        schema,
+        short=Course(outage=2.0, steady=2.0, scan=1.0, devices=1, registers=65_000),
+        long=Course(outage=60.0, steady=10.0, scan=1.0, devices=2, registers=65_000),
     ),
 )

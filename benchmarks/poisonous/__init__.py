@@ -79,7 +79,7 @@ class PoisonousTag(TagConfig):
     """One mistake."""
 
     poison: str
-    """``count``, a name of POISONS or TIMES, ``random N`` (N characters that do not compress), ``quality``, ``crash``."""
+    """``count``, a name of POISONS or TIMES, ``random N`` (characters that do not compress), ``quality``, ``crash``."""
 
 
 models = AdapterModels(PoisonousConnection, DeviceConfig, PoisonousTag)
