@@ -152,14 +152,18 @@ class Connection(asyncio.Protocol):
         self.transport = cast("asyncio.WriteTransport", transport)
         self.plant.board.words[Scoreboard.CONNECTIONS] += 1
         self.plant.connections.setdefault(self.first_device, set()).add(self)
-        if self.plant.odd.get(self.first_device) == "flap":
-            asyncio.get_running_loop().call_later(self.plant.dice.choice((0.0, 0.02, 0.2, 1.0)), self._flap)
+        if self._unwanted():
+            asyncio.get_running_loop().call_later(self.plant.dice.choice((0.0, 0.02, 0.2, 1.0)), self._turn_out)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever the reason
         self.plant.connections[self.first_device].discard(self)
 
-    def _flap(self) -> None:
-        if self.plant.odd.get(self.first_device) == "flap":
+    def _unwanted(self) -> bool:
+        # shut: it came in the very moment
+        return self.plant.odd.get(self.first_device) in {"flap", "shut"}
+
+    def _turn_out(self) -> None:
+        if self._unwanted():
             self.drop()
 
     def drop(self) -> None:
