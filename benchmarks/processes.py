@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,22 +149,34 @@ class Child:
 
 
 class Broker(Child):
-    """Mosquitto on a free port of loopback, without limits on queues. It keeps sessions when it is stopped in order."""
+    """Mosquitto on a free port, without limits on queues. It keeps sessions when it is stopped in order.
 
-    def __init__(self, folder: Path) -> None:
+    ``host``: where it can be reached; ``inside``: the command in front of its own that puts it, and the subscriber
+    with it, into a network namespace. `configure` takes effect at the next start, or with SIGHUP.
+    """
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1", inside: Sequence[str] = ()) -> None:
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
         if program is None:
             raise Unfit("mosquitto is not installed: apt-get install mosquitto")
+        self.host = host
+        self.inside = list(inside)
         self.port = free_port()
-        store = folder / "mosquitto"
-        store.mkdir()
-        config = folder / "mosquitto.conf"
-        config.write_text(
-            f"user {getpass.getuser()}\nlistener {self.port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
+        self._store = folder / "mosquitto"
+        self._store.mkdir()
+        self._config = folder / "mosquitto.conf"
+        self.configure()
+        super().__init__("mosquitto", [*inside, program, "-c", str(self._config)], folder)
+
+    def configure(self, *lines: str, persistence: bool = True) -> None:
+        """Write the configuration anew, with these lines at its end."""
+        address = "127.0.0.1" if self.host == "127.0.0.1" else ""
+        self._config.write_text(
+            f"user {getpass.getuser()}\nlistener {self.port} {address}\nallow_anonymous true\nset_tcp_nodelay true\n"
             "max_queued_messages 0\nmax_inflight_messages 0\nlog_type error\nlog_type warning\nlog_dest stderr\n"
-            f"persistence true\nautosave_interval 0\npersistence_location {store}/\n"
+            f"persistence {str(persistence).lower()}\nautosave_interval 0\npersistence_location {self._store}/\n"
+            + "".join(f"{line}\n" for line in lines)
         )
-        super().__init__("mosquitto", [program, "-c", str(config)], folder)
 
     def start(self) -> None:
         """Start and wait until it takes connections."""
@@ -173,7 +185,7 @@ class Broker(Child):
         while True:
             _ = self.running
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                socket.create_connection((self.host, self.port), 1).close()
             except OSError:
                 if time.monotonic() > deadline:
                     raise Unfit(f"mosquitto does not take connections:\n{self.tail()}") from None
@@ -207,9 +219,17 @@ class Devices(Child):
 class Subscriber(Child):
     """The verifying subscriber."""
 
-    def __init__(self, folder: Path, pattern: Pattern, port: int, prefix: str = "xingsha/v1", number: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        pattern: Pattern,
+        port: int,
+        prefix: str = "xingsha/v1",
+        number: int = 1,
+        inside: Sequence[str] = (),
+    ) -> None:
         command = [
-            sys.executable, "-m", "benchmarks.receiver", *pattern.arguments(), f"--board={folder / 'board'}",
+            *inside, sys.executable, "-m", "benchmarks.receiver", *pattern.arguments(), f"--board={folder / 'board'}",
             f"--port={port}", f"--gateway={GATEWAY_ID}", f"--prefix={prefix}", f"--client-id=subscriber-{number}",
         ]  # fmt: skip
         super().__init__(f"subscriber-{number}", command, folder)
@@ -331,13 +351,15 @@ class Plant:
 
 
 @contextmanager
-def plant(setting: Setting, folder: Path) -> Iterator[Plant]:
-    """Start everything around the gateway; end everything, the gateway first."""
+def plant(setting: Setting, folder: Path, broker: Broker | None = None) -> Iterator[Plant]:
+    """Start everything around the gateway; end everything, the gateway first. ``broker``: one that is prepared."""
     with ExitStack() as stack:
-        broker = stack.enter_context(Broker(folder))
+        broker = stack.enter_context(broker or Broker(folder))
         devices = stack.enter_context(Devices(folder, setting.pattern, setting.units_per_port))
         subscribers = [
-            stack.enter_context(Subscriber(folder, setting.pattern, broker.port, setting.prefix(lane), lane))
+            stack.enter_context(
+                Subscriber(folder, setting.pattern, broker.port, setting.prefix(lane), lane, broker.inside)
+            )
             for lane in range(1, setting.lanes + 1)
         ]
         configuration = setting.configuration(devices.ports, broker.port)

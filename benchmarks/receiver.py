@@ -38,17 +38,22 @@ class Receiver:
         self.verifier = verifier
         self.subscribed = threading.Event()
         self.lock = threading.Lock()
+        self._subscriptions = 0
         self._window = 0
         self._schemas = f"{prefix}/{gateway}/schema/"
         self._data = f"{prefix}/{gateway}/data"
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, clean_session=False)
         self.client.reconnect_delay_set(1, 1)
         self.client.on_connect = self._connected
-        self.client.on_subscribe = lambda *_: self.subscribed.set()
+        self.client.on_subscribe = self._subscribed
         self.client.on_message = self._message
 
     def _connected(self, client: mqtt.Client, *_: Any) -> None:
         client.subscribe([(self._schemas + "+", 1), (self._data, 1)])
+
+    def _subscribed(self, *_: Any) -> None:
+        self._subscriptions += 1
+        self.subscribed.set()
 
     def _message(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
         now = time_ns()
@@ -63,7 +68,7 @@ class Receiver:
         """Answer one line of standard input."""
         with self.lock:
             verifier = self.verifier
-            found: dict[str, Any] = {"now": time_ns(), **asdict(verifier.tally)}
+            found: dict[str, Any] = {"now": time_ns(), "subscriptions": self._subscriptions, **asdict(verifier.tally)}
             if question == "window":
                 self._window = len(verifier.ages)
             elif question == "report":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import attrgetter
 from typing import Final
 
@@ -12,7 +13,8 @@ from adapters.modbus.codec import Ask, ask_read
 from adapters.modbus.config import ModbusConnection, ModbusDevice, ModbusTag, Transport
 from adapters.modbus.exchange import Chunk, RtuExchange, TcpExchange
 from adapters.modbus.values import field
-from gateway.sdk import ConfigFault, Plan, Request
+from gateway.sdk import ConfigFault, DeviceConfig, Plan, Request
+from gateway.sdk.sharing import KEPT, Same
 from gateway.wire.registers import RegisterTable
 
 TCP_OVERHEAD: Final = (12, 9)
@@ -89,6 +91,48 @@ def make_plan(connection: ModbusConnection, device: ModbusDevice, tags: Sequence
     """Merge tags into reads. Raises ConfigFault for a tag that cannot be read from this device."""
     if device.unit == 0 and connection.transport.rtu:
         raise ConfigFault("unit 0 is the broadcast address of a serial line: it can be written, never read")
+    reads, table = _merged(Same(tuple(tags)), _Alike(device))
+    around = sum(RTU_OVERHEAD if connection.transport.rtu else TCP_OVERHEAD)
+    steps = make_steps(connection, device.unit, reads)
+    gap = max(device.gap, quiet_time(connection))
+    return ModbusPlan(
+        requests=reads,
+        table=table,
+        wire_bytes=table.size + around * len(reads),
+        turnarounds=len(steps),
+        wire_time=sum(chunk.line_time + gap for chunk, _ in steps) if connection.transport is Transport.RTU else 0.0,
+        unit=device.unit,
+        gap=gap,
+        steps=steps,
+    )
+
+
+_SHAPING: Final = tuple(
+    name for name in ModbusDevice.model_fields if name not in DeviceConfig.model_fields and name != "unit"
+)
+"""What of a device's own settings has a say in how its tags are merged."""
+
+
+class _Alike:
+    """Key: a device, equal to all whose tags are merged in the same way."""
+
+    __slots__ = ("_key", "device")
+
+    def __init__(self, device: ModbusDevice) -> None:
+        self.device = device
+        self._key = tuple(getattr(device, name) for name in _SHAPING)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Alike) and other._key == self._key
+
+
+@lru_cache(maxsize=KEPT)
+def _merged(of_tags: Same[tuple[ModbusTag, ...]], alike: _Alike) -> tuple[tuple[Read, ...], RegisterTable]:
+    """Reads, and where in their answers the tags lie: the same objects for all devices that are alike."""
+    tags, device = of_tags.value, alike.device
     reads = _place([span for area, items in _items(device, tags).items() for span in _merge(device, area, items)])
     fields = {
         tag: field(
@@ -102,19 +146,7 @@ def make_plan(connection: ModbusConnection, device: ModbusDevice, tags: Sequence
         for tag in item.tags
     }
     size = sum(_size(read.area, read.count) for read in reads)
-    around = sum(RTU_OVERHEAD if connection.transport.rtu else TCP_OVERHEAD)
-    steps = make_steps(connection, device.unit, reads)
-    gap = max(device.gap, quiet_time(connection))
-    return ModbusPlan(
-        requests=reads,
-        table=RegisterTable(size, [fields[tag] for tag in range(len(tags))]),
-        wire_bytes=size + around * len(reads),
-        turnarounds=len(steps),
-        wire_time=sum(chunk.line_time + gap for chunk, _ in steps) if connection.transport is Transport.RTU else 0.0,
-        unit=device.unit,
-        gap=gap,
-        steps=steps,
-    )
+    return reads, RegisterTable(size, [fields[tag] for tag in range(len(tags))])
 
 
 def make_steps(connection: ModbusConnection, unit: int, reads: Sequence[Read]) -> tuple[Step, ...]:

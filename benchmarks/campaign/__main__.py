@@ -89,7 +89,7 @@ def _choose(names: Sequence[str]) -> tuple[list[Scenario], str | None]:
 
 
 def _run(scenario: Scenario, options: argparse.Namespace) -> Outcome:
-    """Run one scenario in a folder of its own. Whatever stops it is a failed check: the others are still of interest."""
+    """Run one scenario in a folder of its own. What stops it is a failed check; the others are run."""
     course = scenario.short if options.short else scenario.long
     if options.outage is not None:
         course = replace(course, outage=options.outage)
@@ -100,7 +100,7 @@ def _run(scenario: Scenario, options: argparse.Namespace) -> Outcome:
             outcome = scenario.run(course, folder)
     except Skipped as reason:
         outcome = Outcome(scenario.name, skipped=str(reason))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other scenarios are of interest
         outcome = Outcome(scenario.name)
         outcome.check("the run comes to its end", False, f"{type(error).__name__}: {error}")
         if not isinstance(error, Unfit):
@@ -159,9 +159,12 @@ def _places(page: str) -> tuple[int, int] | None:
 def _write_page(results: Sequence[tuple[Scenario, Outcome]], command: str, seconds: int) -> None:
     where = circumstances()
     machine, versions = where["machine"], where["versions"]
+    origin = (
+        f"`{command}`, {where['date']}, commit {where['commit']}: {seconds / 60:.0f} minutes on {machine['cores']} "
+    )
+    origin += f"cores ({machine['cpu']}), Linux {machine['kernel']}, Python {versions['python']}."
     lines = [
-        f"`{command}`, {where['date']}, commit {where['commit']}: {seconds / 60:.0f} minutes on {machine['cores']} cores "
-        f"({machine['cpu']}), Linux {machine['kernel']}, Python {versions['python']}.",
+        origin,
         "",
         "| " + " | ".join([*COLUMNS[:-1], "verdict"]) + " |",
         "|---|---|---|--:|--:|--:|--:|--:|---|",

@@ -41,6 +41,8 @@ class Course:
     devices: int = 10
     registers: int = 1000
     change: str = "all"
+    times: int = 1
+    """How often it is done."""
 
     @property
     def pattern(self) -> Pattern:

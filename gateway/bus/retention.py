@@ -107,16 +107,12 @@ def too_old(held: Held, before: int) -> list[Extent]:
 
 
 def overflow_gaps(dropped: Sequence[Extent], identity: Callable[[int], tuple[int, int]], detail: str) -> list[Gap]:
-    """One gap for each epoch among the dropped; its count is the values really given up.
-
-    ``identity`` gives (epoch, seq) of a place.
-    """
-    gaps: dict[int, Gap] = {}
+    """One gap for each batch, to be merged. ``identity`` gives (epoch, seq) of a place."""
+    gaps = []
     for each in dropped:
         epoch, seq = identity(each.place)
-        gap = Gap("overflow", each.first_time, each.last_time, "", "", each.points, seq, seq, epoch, detail)
-        gaps[epoch] = _join(gaps[epoch], gap) if epoch in gaps else gap
-    return list(gaps.values())
+        gaps.append(Gap("overflow", each.first_time, each.last_time, "", "", each.points, seq, seq, epoch, detail))
+    return gaps
 
 
 def merge(gaps: Iterable[Gap]) -> list[Gap]:

@@ -7,10 +7,12 @@ must see the same ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.config.base import TagConfig
 from gateway.config.fields import format_duration
 from gateway.config.root import Device
+from gateway.sdk.sharing import KEPT, Same
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,15 @@ class PollGroup:
 
 def poll_groups(device: Device) -> list[PollGroup]:
     """Groups of a device, fastest first. A tag without a scan rate of its own has the device's."""
-    default = device.config.scan
-    by_scan: dict[float, list[TagConfig]] = {}
-    for tag in device.tags:
-        by_scan.setdefault(default if tag.scan is None else tag.scan, []).append(tag)
-    if len(by_scan) == 1:
-        return [PollGroup(device, next(iter(by_scan)), device.tags)]
-    return [PollGroup(device, scan, tuple(by_scan[scan])) for scan in sorted(by_scan)]
+    return [PollGroup(device, scan, tags) for scan, tags in _by_scan(Same(device.tags), device.config.scan)]
+
+
+@lru_cache(maxsize=KEPT)
+def _by_scan(tags: Same[tuple[TagConfig, ...]], default: float) -> list[tuple[float, tuple[TagConfig, ...]]]:
+    """Scan rates and their tags: the same tuples for all devices that share their tags."""
+    found: dict[float, list[TagConfig]] = {}
+    for tag in tags.value:
+        found.setdefault(default if tag.scan is None else tag.scan, []).append(tag)
+    if len(found) == 1:
+        return [(next(iter(found)), tags.value)]
+    return [(scan, tuple(found[scan])) for scan in sorted(found)]

@@ -14,13 +14,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from gateway.collect.ranges import Ranges
-from gateway.collect.reading import Bytes, Mask, Places, Reading, spans
-from gateway.collect.report import ReportPolicy
+from gateway.collect.reading import Bytes, Mask, Places, Reading
+from gateway.collect.shape import shape_of
 from gateway.config.base import Report, TagConfig
 from gateway.model.frame import NARROW_INDEX, Frame, FrameFlag, PackedOrList
 from gateway.model.quality import Quality
-from gateway.model.schema import Layout, Scale, Schema, schema_id
+from gateway.model.schema import Schema, schema_id
 from gateway.model.types import DTYPES, DataType, Value
 from gateway.sdk.adapter import Plan, Readings
 
@@ -40,20 +39,18 @@ class Normaliser:
     def __init__(
         self, device: str, group: str, tags: Sequence[TagConfig], plan: Plan, report: Report, heartbeat: float
     ) -> None:
+        shape = shape_of(tags, plan.table, report)
         self._table = plan.table
-        self._layout = plan.table.layout if plan.table else Layout([tag.type for tag in tags])
-        self._spans = spans(self._layout)
-        scales = [Scale.of(tag.scale, tag.offset) for tag in tags]
-        self.schema: Schema = self._layout.schema(
-            device, group, [tag.name for tag in tags], scales, [tag.unit for tag in tags]
-        )
+        self._layout = shape.layout
+        self._spans = shape.spans
+        self._policy = shape.policy
+        self._ranges = shape.ranges
+        self._lists_from = shape.lists_from
+        self._good = shape.good
+        self.schema = Schema(device, group, shape.columns)
         self.identity = schema_id(self.schema.encode())
         self.size = len(tags)
-        ordered, ordered_scales = ([of[tag] for tag in self._layout.order] for of in (tags, scales))
-        self._policy = ReportPolicy(ordered, ordered_scales, self._spans, report)  # type: ignore[arg-type]
-        self._ranges = Ranges(ordered, ordered_scales, self._spans)  # type: ignore[arg-type]
-        self._lists_from = next((span.first for span in self._spans if not span.type.packed), self.size)
-        self._good = np.zeros(self.size, np.uint8)
+        self._sent = self._policy.never_sent()
         self._image: bytearray | None = None
         """Image of the last poll, when an equal one would decode and report the same; else None."""
         self._read: Reading | None = None
@@ -153,7 +150,7 @@ class Normaliser:
         self, read: Reading, times: Mapping[int, int], time: int, clock: int, found: list[tuple[Frame, int]]
     ) -> bool:
         """Add the frame of what is to be reported now, if anything is. True when a change is held back."""
-        mask, held_back = self._policy.select(read, self._reported, clock)
+        mask, held_back = self._policy.select(read, self._reported, self._sent, clock)
         chosen: Places | None = None
         if mask is not None:
             count = np.count_nonzero(mask)
@@ -174,7 +171,8 @@ class Normaliser:
         )
         found.append((frame, self.size if chosen is None else len(chosen)))
         self._remember(read, chosen)
-        self._policy.reported(chosen, clock)
+        if self._sent is not None:
+            self._sent[slice(None) if chosen is None else chosen] = clock
         if self._heartbeat:
             self._silent[slice(None) if chosen is None else chosen] = False
         return held_back

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gateway.collect.reading import Mask, Places, Reading, Span
+from gateway.collect.reading import Mask, Reading, Span
 from gateway.config.base import Report, TagConfig
 from gateway.model.schema import Scale
 from gateway.model.types import DTYPES
@@ -40,7 +40,10 @@ class _Deadbands:
 
 
 class ReportPolicy:
-    """Policy of one poll group; tags are given in schema order. ``default``: for tags that name no policy."""
+    """Policy of poll groups with the same tags, given in schema order. ``default``: for tags that name no policy.
+
+    Keeps no state: what was reported, and when, belongs to each group.
+    """
 
     def __init__(
         self, tags: Sequence[TagConfig], scales: Sequence[Scale], spans: Sequence[Span], default: Report
@@ -54,15 +57,19 @@ class ReportPolicy:
         self._deadbands = [_deadbands(tags, scales, span) for span in spans]
         self._least = _nanoseconds(tags, lambda tag: tag.min_interval)
         self._most = _nanoseconds(tags, lambda tag: tag.max_interval)
-        self._timed = self._least is not None or self._most is not None
-        self._sent: Times = np.full(self._size, np.iinfo(np.int64).min // 2, np.int64)
         self.repeats = self._all or self._always is not None or self._most is not None
         """True when a poll without any change can still be worth a report."""
 
-    def select(self, new: Reading, last: Reading, clock: int) -> tuple[Mask | None, bool]:
+    def never_sent(self) -> Times | None:
+        """When each tag was reported last, for a group that has reported nothing; None: nobody asks."""
+        if self._least is None and self._most is None:
+            return None
+        return np.full(self._size, np.iinfo(np.int64).min // 2, np.int64)
+
+    def select(self, new: Reading, last: Reading, sent: Times | None, clock: int) -> tuple[Mask | None, bool]:
         """Which tags to report (None: all), and whether a change is held back for now by a minimum interval.
 
-        ``last``: what was reported so far. ``clock``: monotonic nanoseconds.
+        ``last``: what was reported so far; ``sent``: when. ``clock``: monotonic nanoseconds.
         """
         if self._all and self._least is None:
             return None, False
@@ -72,8 +79,8 @@ class ReportPolicy:
         if self._always is not None:
             mask |= self._always
         held_back = False
-        if self._timed:
-            age = clock - self._sent
+        if sent is not None:
+            age = clock - sent
             if self._least is not None:
                 early: Mask = mask & (age < self._least) & ~judged
                 held_back = bool(early.any())
@@ -81,11 +88,6 @@ class ReportPolicy:
             if self._most is not None:
                 mask |= (self._most > 0) & (age >= self._most)
         return mask, held_back
-
-    def reported(self, chosen: Places | None, clock: int) -> None:
-        """These tags (None: all) were sent at ``clock``."""
-        if self._timed:
-            self._sent[slice(None) if chosen is None else chosen] = clock
 
     def _changed(self, new: Reading, last: Reading) -> Mask:
         mask: Mask = np.empty(self._size, np.bool_)

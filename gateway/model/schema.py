@@ -132,6 +132,10 @@ class Layout:
         self, device: str, group: str, names: Sequence[str], scales: Sequence[Scale], units: Sequence[str]
     ) -> Schema:
         """Build the schema of tags given in plan order."""
+        return Schema(device, group, self.describe(names, scales, units))
+
+    def describe(self, names: Sequence[str], scales: Sequence[Scale], units: Sequence[str]) -> tuple[Column, ...]:
+        """Build the columns of a schema; devices with the same tags may share them."""
         columns = []
         for kind, first, count in self.columns:
             tags = self.order[first : first + count]
@@ -147,7 +151,7 @@ class Layout:
                     units=column_units if any(column_units) else None,
                 )
             )
-        return Schema(device, group, tuple(columns))
+        return tuple(columns)
 
 
 def _unless_all(default: float, values: list[float]) -> tuple[float, ...] | None:

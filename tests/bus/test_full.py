@@ -57,7 +57,7 @@ def test_a_full_disk_gives_up_the_oldest(journal):
         async with journal.open(linger="5ms", batch_bytes=SIZE) as bus:
             consumer = bus.consumer("lane")
             limit_pages(bus, 60)
-            await flood(journal, bus, range(100), 1.0)
+            await flood(journal, bus, range(100), 0.5)
             assert bus.statistics.dropped_batches > 50
             assert bus.statistics.depth_bytes < 60 * layout.PAGE
             delivered, _ = await account(journal, bus, consumer, 100)
@@ -100,7 +100,7 @@ def test_a_tmpfs_that_runs_full(journal, mounted):
     async def main():
         async with journal.open(linger="5ms", batch_bytes=SIZE) as bus:
             consumer = bus.consumer("lane")
-            await flood(journal, bus, range(500), 1.0)
+            await flood(journal, bus, range(500), 0.3)
             assert bus.statistics.dropped_batches > 200
             assert bus.statistics.depth_bytes > 1_500_000
             assert bus.statistics.full
@@ -122,7 +122,7 @@ def test_a_disk_that_another_program_has_filled(journal, mounted):
             consumer = bus.consumer("lane")
             await flood(journal, bus, range(30), 0.3)
             fill(hog)
-            await flood(journal, bus, range(30, 130), 1.0)
+            await flood(journal, bus, range(30, 130), 0.4)
             # The reserve was given up, and old batches with it: the newest go on to be committed.
             delivered, _ = await account(journal, bus, consumer, 130)
             assert delivered[-1] == 129

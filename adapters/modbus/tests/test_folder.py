@@ -77,7 +77,7 @@ def test_codec_and_exchange_are_sans_io():
             if not top.startswith(("adapters.modbus", "gateway.", "collections."))
         }
         assert {top.partition(".")[0] for top in found} <= {
-            "__future__", "dataclasses", "enum", "math", "numpy", "operator", "pydantic_core", "re", "struct", "typing",
+            "__future__", "dataclasses", "enum", "functools", "math", "numpy", "operator", "pydantic_core", "re", "struct", "typing",
         }  # fmt: skip
 
 

@@ -162,3 +162,27 @@ def test_the_broadcast_address_is_not_read():
     with pytest.raises(ConfigFault, match="broadcast"):
         adapter(line).plan(device(unit=0), [tag("t", "hr:0")])
     assert adapter(connection()).plan(device(unit=0), [tag("t", "hr:0")]).unit == 0
+
+
+def test_devices_that_are_alike_share_what_was_compiled():
+    tags = tuple(tag(f"r{number}", f"hr:{number}") for number in range(10))
+    plans = [adapter(connection(port=number + 1)).plan(device(unit=number), tags) for number in (1, 2)]
+    assert plans[0].table is plans[1].table
+    assert plans[0].requests is plans[1].requests
+    assert plans[0].steps[0][0].data != plans[1].steps[0][0].data  # the unit is in it
+
+
+@pytest.mark.parametrize("oddity", [{"order": "DCBA"}, {"base": 1}, {"max_registers": 4}, {"single_reads": True}])
+def test_an_odd_device_has_a_plan_of_its_own(oddity):
+    tags = tuple(tag(f"r{number}", f"hr:{number + 1}") for number in range(10))
+    line = adapter(connection())
+    assert line.plan(device(**oddity), tags).table is not line.plan(device(), tags).table
+
+
+def test_a_list_that_has_changed_is_planned_anew():
+    tags = [tag("a", "hr:0")]
+    line = adapter(connection())
+    before = line.plan(device(), tags)
+    tags.append(tag("b", "hr:1"))
+    assert len(line.plan(device(), tags).requests[0].tags) == 2
+    assert len(before.requests[0].tags) == 1
