@@ -4,7 +4,6 @@ poison-values   a third party's adapter, installed by its entry point, with ever
                 broker that takes packets of up to 100 kB; two lanes, columnar and JSON. Each device counts its polls,
                 so the judge, which decodes with other libraries than the gateway, sees from the data what is missing.
 poison-schema   65,000 tags in a device, with long Chinese names; and names so long that `xingsha check` refuses them
-poison-journal  a batch in the journal whose checksum is right and whose content is nonsense
 """
 
 from __future__ import annotations
@@ -129,7 +128,7 @@ def schema(course: Course, folder: Path) -> Outcome:
         plain_words = code == 1 and said.count("\n") <= 2 and "Traceback" not in said
         outcome.check("what is too much is refused with one message", plain_words, f"{code}: {said[:500]}")
         outcome.figures["refused"] = said.strip().splitlines()[0][-200:] if said.strip() else ""
-        name = (LARGEST_FILE // course.registers - 150) // 3 if course.outage > 30 else 60
+        name = (LARGEST_FILE // course.registers - 150) // 3 if course.outage > 30 else 20
         _rename(plain, name, file)
         began = time.monotonic()
         code, said = _check(file)
