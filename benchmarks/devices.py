@@ -6,18 +6,34 @@ should not go unnoticed), however many requests come pipelined, all answers in o
 
     python -m benchmarks.devices --devices 100 --registers 1000 --change all --board /tmp/board
 
-prints one JSON line with the ports, then obeys lines on standard input: ``silence 3`` (device 3 takes requests and
-never answers), ``speak 3``, ``refuse 3`` (its exception: device failure). It ends at end of input or at SIGTERM.
+prints one JSON line with the ports, then obeys lines on standard input, ``ORDER DEVICE`` or ``ORDER FIRST LAST``:
+
+speak    as it should, again
+silence  takes requests and never answers
+refuse   answers with an exception: device failure
+dribble  answers one byte a second
+garble   answers with bytes that are no answer: noise, wrong lengths, the wrong function, the wrong unit
+delay    answers rightly formed, `DELAY` seconds late
+reset    answers with half an answer and closes the connection with RST
+shut     takes no connections, and drops those it has
+flap     takes connections and drops them soon: at once, after a moment, in the middle of an answer
+
+An answer of a misbehaving device carries other values than the device has, and counts as not served: a gateway that
+takes it for an answer is found out by the values. It ends at end of input or at SIGTERM.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
+import random
 import signal
+import socket
 import struct
 import sys
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -34,6 +50,14 @@ MARKER: Final = struct.Struct(">H")
 EXCEPTION: Final = struct.Struct(">HHHBBB")
 READ_HOLDING: Final = 3
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, DEVICE_FAILURE, NO_TARGET = 1, 2, 4, 11
+ORDERS: Final = ("speak", "silence", "refuse", "dribble", "garble", "delay", "reset", "shut", "flap")
+UNHEARD: Final = {"silence", "shut"}
+DELAY: Final = 1.5
+"""Seconds by which a late answer is late: longer than the time-out that it has to exceed, shorter than two."""
+DRIBBLE: Final = 1.0
+"""Seconds between two bytes of one that dribbles."""
+RST: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER: closing sends RST."""
 
 Serve = Callable[[int, int], tuple[int, memoryview]]
 """(block number, count) → (marker, all bytes of the block; its marker is overwritten)."""
@@ -88,19 +112,30 @@ class Plant:
         self.board = board
         self.units_per_port = units_per_port
         self.serve = serve_all(pattern) if pattern.change == 1 else serve_slow(pattern)
-        self.silent: set[int] = set()
-        self.refusing: set[int] = set()
+        self.odd: dict[int, str] = {}
+        """What is wrong with each device that misbehaves."""
+        self.connections: dict[int, set[Connection]] = {}
+        """By the first device of the port."""
+        self.dice = random.Random(20_260_101)
 
-    def obey(self, line: str) -> None:
-        """Carry out one line of standard input. Raises ValueError for what is none of the orders."""
-        order, _, device = line.partition(" ")
-        number = int(device)
-        if order not in {"silence", "refuse", "speak"} or not 0 <= number < self.pattern.devices:
-            raise ValueError(f"{line!r}: expected silence, refuse or speak, and a device number")
-        self.silent.discard(number)
-        self.refusing.discard(number)
-        if order != "speak":
-            (self.silent if order == "silence" else self.refusing).add(number)
+    def obey(self, line: str) -> range:
+        """Carry out one line of standard input; returns the devices. Raises ValueError for what is no order."""
+        order, *numbers = line.split()
+        if order not in ORDERS or not 1 <= len(numbers) <= 2 or not all(map(str.isdecimal, numbers)):
+            raise ValueError(f"{line!r}: expected one of {', '.join(ORDERS)}, and a device, or the first and last")
+        first, last = int(numbers[0]), int(numbers[-1])
+        if not first <= last < self.pattern.devices:
+            raise ValueError(f"{line!r}: there are devices 0 to {self.pattern.devices - 1}")
+        devices = range(first, last + 1)
+        for device in devices:
+            self.odd.pop(device, None)
+            if order != "speak":
+                self.odd[device] = order
+            if order in {"shut", "flap"}:
+                for connection in self.connections.get(device - device % self.units_per_port, ()):
+                    # from now on nothing is answered; what was, has until then to reach the client
+                    asyncio.get_running_loop().call_later(0.05, connection.drop)
+        return devices
 
 
 class Connection(asyncio.Protocol):
@@ -111,10 +146,31 @@ class Connection(asyncio.Protocol):
         self.first_device = first_device
         self.rest = b""
         self.transport: asyncio.WriteTransport
+        self.dribble: deque[int] = deque()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.WriteTransport", transport)
         self.plant.board.words[Scoreboard.CONNECTIONS] += 1
+        self.plant.connections.setdefault(self.first_device, set()).add(self)
+        if self._unwanted():
+            asyncio.get_running_loop().call_later(self.plant.dice.choice((0.0, 0.02, 0.2, 1.0)), self._turn_out)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever the reason
+        self.plant.connections[self.first_device].discard(self)
+
+    def _unwanted(self) -> bool:
+        # shut: it came in the very moment
+        return self.plant.odd.get(self.first_device) in {"flap", "shut"}
+
+    def _turn_out(self) -> None:
+        if self._unwanted():
+            self.drop()
+
+    def drop(self) -> None:
+        """Close with RST."""
+        if not self.transport.is_closing():
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self.rest:
@@ -124,7 +180,7 @@ class Connection(asyncio.Protocol):
         answers: list[bytes | memoryview] = []
         plant, board = self.plant, self.plant.board
         words, serve, width, blocks = board.words, plant.serve, plant.pattern.width, plant.pattern.blocks
-        units, faulty = plant.units_per_port, bool(plant.silent or plant.refusing)
+        units, odd = plant.units_per_port, plant.odd
         now = time_ns()
         served = 0
         for transaction, protocol, length, unit, function, address, quantity in REQUEST.iter_unpack(data[:whole]):
@@ -133,7 +189,7 @@ class Connection(asyncio.Protocol):
                 return
             device = self.first_device + unit - 1 if units > 1 else self.first_device
             block, beside = divmod(address, width)
-            if faulty and device in plant.silent:
+            if odd and odd.get(device) in UNHEARD:
                 continue
             if beside or quantity != width or block >= blocks or function != READ_HOLDING or not 0 < unit <= 247:
                 code = ILLEGAL_FUNCTION if function != READ_HOLDING else ILLEGAL_ADDRESS
@@ -142,10 +198,13 @@ class Connection(asyncio.Protocol):
             if (units > 1 and unit > units) or device >= plant.pattern.devices:
                 answers.append(self._refuse(transaction, unit, function, NO_TARGET))
                 continue
-            if faulty and device in plant.refusing:
-                answers.append(self._refuse(transaction, unit, function, DEVICE_FAILURE))
-                continue
             number = device * blocks + block
+            if odd and device in odd:
+                if odd[device] == "refuse":
+                    answers.append(self._refuse(transaction, unit, function, DEVICE_FAILURE))
+                else:
+                    self._misbehave(odd[device], transaction, unit)
+                continue
             at = Scoreboard.HEAD + number
             count = words[at] + 1
             marker, row = serve(number, count)
@@ -160,9 +219,52 @@ class Connection(asyncio.Protocol):
         words[Scoreboard.REQUESTS] += served
         words[Scoreboard.REGISTERS] += served * width
 
+    def _misbehave(self, how: str, transaction: int, unit: int) -> None:
+        """Answer in a way that must never be taken for an answer, with values that the device never had."""
+        plant, loop, size = self.plant, asyncio.get_running_loop(), 2 * self.plant.pattern.width
+        head = HEAD.pack(transaction, 0, 3 + size, unit, READ_HOLDING, size, 0)
+        answer = head[: -MARKER.size] + plant.dice.randbytes(size)
+        if how == "dribble":
+            if not self.dribble:
+                loop.call_later(DRIBBLE, self._drip)
+            self.dribble.extend(answer)
+        elif how == "delay":
+            loop.call_later(DELAY, self._write, answer)
+        elif how == "garble":
+            self._write(garbled(answer, plant.dice))
+        else:  # reset, or flap
+            self._write(answer[: len(answer) // 2])
+            loop.call_later(0.01, self.drop)
+
+    def _write(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def _drip(self) -> None:
+        if self.dribble and not self.transport.is_closing():
+            self._write(bytes([self.dribble.popleft()]))
+            asyncio.get_running_loop().call_later(DRIBBLE, self._drip)
+
     def _refuse(self, transaction: int, unit: int, function: int, code: int) -> bytes:
         self.plant.board.words[Scoreboard.REFUSED] += 1
         return EXCEPTION.pack(transaction, 0, 3, unit, function | 0x80, code)
+
+
+def garbled(answer: bytes, dice: random.Random) -> bytes:
+    """Bytes instead of an answer: none of them may be understood as one."""
+    transaction, unit, function, size = answer[:2], answer[6], answer[7], len(answer)
+    return dice.choice(
+        (
+            b"\xff\xff\xff\xff" + dice.randbytes(size),  # another protocol
+            answer[:4] + b"\x00\x00" + answer[6:],  # a length that cannot be
+            answer[:4] + b"\x7f\xff" + answer[6:],
+            transaction + b"\x00\x00\x00\x07" + bytes((unit, function, 4)) + dice.randbytes(4),  # less than asked for
+            answer[:7] + bytes((function + 1,)) + answer[8:],  # the answer to another function
+            answer[:6] + bytes((unit ^ 0x55,)) + answer[7:],  # of another unit
+            answer[:8] + bytes((answer[8] ^ 2,)) + answer[9:],  # two lengths that contradict each other
+            b"\x15\x03" * 40,  # a stuck line
+        )
+    )
 
 
 async def run(plant: Plant, first_port: int) -> None:
@@ -170,27 +272,52 @@ async def run(plant: Plant, first_port: int) -> None:
     loop = asyncio.get_running_loop()
     pattern, ended = plant.pattern, asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
-    servers = []
-    for index, device in enumerate(range(0, pattern.devices, plant.units_per_port)):
-        port = first_port + index if first_port else 0
-        factory = partial(Connection, plant, device)
-        servers.append(await loop.create_server(factory, "127.0.0.1", port, backlog=1024))
-    print(json.dumps({"ports": [server.sockets[0].getsockname()[1] for server in servers]}), flush=True)
+    servers: list[asyncio.Server] = []
+    ports: list[int] = []
 
-    def orders() -> None:
+    async def listen(index: int, port: int) -> asyncio.Server:
+        factory = partial(Connection, plant, index * plant.units_per_port)
+        return await loop.create_server(factory, "127.0.0.1", port, backlog=1024)
+
+    for index in range(-(-pattern.devices // plant.units_per_port)):
+        servers.append(await listen(index, first_port + index if first_port else 0))
+        ports.append(servers[index].sockets[0].getsockname()[1])
+    print(json.dumps({"ports": ports}), flush=True)
+
+    async def follow(devices: range) -> None:
+        """Listen exactly where no device is shut."""
+        for index in sorted({device // plant.units_per_port for device in devices}):
+            first = index * plant.units_per_port
+            shut = any(plant.odd.get(device) == "shut" for device in range(first, first + plant.units_per_port))
+            if shut:
+                servers[index].close()
+            elif not servers[index].is_serving():
+                servers[index] = await listen(index, ports[index])
+
+    orders: asyncio.Queue[str] = asyncio.Queue()
+
+    def hear() -> None:
         line = sys.stdin.readline()
         if not line:
             loop.remove_reader(sys.stdin.fileno())
             ended.set()
             return
-        try:
-            plant.obey(line.strip())
-            print("{}", flush=True)
-        except ValueError as error:
-            print(json.dumps({"error": str(error)}), flush=True)
+        orders.put_nowait(line.strip())
 
-    loop.add_reader(sys.stdin.fileno(), orders)
+    async def obey() -> None:
+        while True:
+            try:
+                await follow(plant.obey(await orders.get()))
+                print("{}", flush=True)
+            except (ValueError, OSError) as error:
+                print(json.dumps({"error": str(error)}), flush=True)
+
+    loop.add_reader(sys.stdin.fileno(), hear)
+    obeying = loop.create_task(obey(), name="orders")
     await ended.wait()
+    obeying.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await obeying
     for server in servers:
         server.close()
 

@@ -108,7 +108,7 @@ class Verifier:
         for multiply, divide, add in set(zip(*scales.values(), strict=True)):
             if not np.array_equal(_RAW.astype(np.float64) * multiply / divide + add, _RAW / 10):
                 raise Unreadable(f"raw × {multiply} ÷ {divide} + {add} is not raw ÷ 10")
-        registers = np.array([int(name.removeprefix("r")) for name in names], np.int64)
+        registers = np.array([int(name.rpartition("r")[2]) for name in names], np.int64)
         device = int(schema["device"].removeprefix("d"))
         if not 0 <= device < self.pattern.devices or sorted(registers) != list(range(self.pattern.registers)):
             raise Unreadable(f"device {schema['device']} with {len(names)} tags is none of the plant's")

@@ -161,6 +161,9 @@ class Endpoint:
         try:
             watchdog.start(job.watchdog, job.device.status.name)
             await session.read(job.plan, readings)
+            clock = monotonic_ns()
+            now = clock + self._clock.offset
+            frames = job.normaliser.frames(readings, now, clock)
         except Fault as fault:
             job.queued = False
             self._poll_failed(job, fault)
@@ -172,10 +175,8 @@ class Endpoint:
         finally:
             watchdog.stop()
             job.queued = False
-        clock = monotonic_ns()
-        now = clock + self._clock.offset
         status = job.device.status
-        for frame, points in job.normaliser.frames(readings, now, clock):
+        for frame, points in frames:
             self._bus.publish(frame, points)
             status.points += points
         status.polls += 1

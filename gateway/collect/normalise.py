@@ -25,6 +25,8 @@ from gateway.sdk.adapter import Plan, Readings
 
 CONFIRMED: Final = int(FrameFlag.CONFIRMED)
 SOURCE_TIME: Final = int(FrameFlag.SOURCE_TIME)
+_FARTHEST: Final = 1 << 63
+"""ns that a value's own time may be away from ours: what an offset holds."""
 NO_VALUE: Final = 0x80
 """From this quality on there is no value (see model.quality)."""
 
@@ -220,7 +222,8 @@ class Normaliser:
     def _offsets(self, times: Mapping[int, int], chosen: Places | None, time: int) -> bytes:
         offsets: npt.NDArray[np.int64] = np.zeros(self.size, "<i8")
         for tag, at in times.items():
-            offsets[self._layout.position[tag]] = at - time
+            if abs(at - time) < _FARTHEST:  # a clock that is off by centuries says nothing: ours stands
+                offsets[self._layout.position[tag]] = at - time
         return (offsets if chosen is None else offsets[chosen]).tobytes()
 
     def _confirm(self, time: int, clock: int, found: list[tuple[Frame, int]]) -> None:
@@ -284,9 +287,20 @@ def _texts(kind: DataType, values: Sequence[Value | None], first: int, bad: list
     wanted = str if kind is DataType.STRING else bytes
     found: list[str | bytes | None] = []
     for place, value in enumerate(values):
-        if isinstance(value, wanted):
+        if isinstance(value, wanted) and _writable(value):
             found.append(value)
         else:
             found.append(None)
             bad.append(first + place)
     return found
+
+
+def _writable(value: str | bytes) -> bool:
+    """False for text that has no UTF-8, such as half a surrogate pair: one such value would hold up its whole batch."""
+    if isinstance(value, bytes) or value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

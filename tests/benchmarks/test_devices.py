@@ -1,6 +1,7 @@
 """The device server against the closed form: every value it serves is the one the verifier expects."""
 
 import json
+import random
 import socket
 import struct
 import subprocess
@@ -13,7 +14,7 @@ from typing import Self
 import numpy as np
 import pytest
 
-from benchmarks.devices import Plant
+from benchmarks.devices import Plant, garbled
 from benchmarks.pattern import Pattern, Scoreboard, parse_change
 
 
@@ -199,6 +200,71 @@ def test_silent_and_refusing_devices(tmp_path):
         assert "error" in served.order("silence 2")
 
 
+def test_late_answers_are_rightly_formed_and_carry_other_values(tmp_path):
+    pattern = Pattern(2, 20, Fraction(1))
+    with Served(tmp_path, *pattern.arguments(), "--units-per-port=2") as served, served.client() as client:
+        served.order("delay 0")
+        client.sendall(request(1, 1, 0, 20) + request(2, 2, 0, 20))
+        assert answer(client)[0] == 2, "the neighbour is not held up"
+        transaction, unit, function, body = answer(client)
+        assert (transaction, unit, function, body[0], len(body)) == (1, 1, 3, 40, 41)
+        values = np.frombuffer(body[1:], ">u2")
+        assert not np.array_equal(values, pattern.values(np.array([0]), np.array([1]))[0])
+        assert Scoreboard(served.board_path, pattern).served.tolist() == [0, 1]
+
+
+def test_a_dribbling_device_sends_a_byte_a_second(tmp_path):
+    pattern = Pattern(1, 20, Fraction(1))
+    with Served(tmp_path, *pattern.arguments()) as served, served.client() as client:
+        served.order("dribble 0")
+        client.sendall(request(0x0102, 1, 0, 20))
+        client.settimeout(10)
+        assert (client.recv(100), client.recv(100)) == (b"\x01", b"\x02")
+
+
+def test_garbled_answers_are_of_many_kinds_and_none_is_an_answer():
+    dice = random.Random(1)
+    good = struct.pack(">HHHBBB", 7, 0, 43, 1, 3, 40) + bytes(range(40))
+    found = {garbled(good, dice) for _ in range(200)}
+    assert len(found) > 7
+    assert not any(each.startswith(good[:9]) and len(each) >= len(good) for each in found)
+
+
+def test_half_an_answer_and_a_reset(tmp_path):
+    pattern = Pattern(1, 20, Fraction(1))
+    with Served(tmp_path, *pattern.arguments()) as served, served.client() as client:
+        served.order("reset 0")
+        client.settimeout(10)
+        client.sendall(request(1, 1, 0, 20))
+        assert len(receive(client, 24)) == 24
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
+@pytest.mark.parametrize("order", ["shut", "flap"])
+def test_connections_are_dropped_and_taken_again(tmp_path, order):
+    pattern = Pattern(3, 20, Fraction(1))
+    with Served(tmp_path, *pattern.arguments()) as served, served.client(1) as client, served.client(0) as beside:
+        assert served.order(f"{order} 1 2") == {}
+        client.settimeout(10)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+        if order == "shut":
+            with pytest.raises(ConnectionRefusedError):
+                served.client(2)
+        else:
+            with served.client(2) as flapping:
+                flapping.settimeout(10)
+                with pytest.raises(ConnectionResetError):
+                    flapping.recv(1)
+        poll(beside, pattern)
+        assert served.order("speak 1 2") == {}
+        with served.client(2) as again:
+            np.testing.assert_array_equal(poll(again, pattern), pattern.values(np.array([2]), np.array([1])))
+        assert "error" in served.order("speak 2 1")
+        assert "error" in served.order("speak one")
+
+
 @pytest.mark.parametrize("text", ["some", "0%", "100%", "-1%", "1", "%", "1/0%"])
 def test_share_that_makes_no_sense(text):
     with pytest.raises(ValueError, match="percentage"):
@@ -216,4 +282,4 @@ def test_orders_are_checked(tmp_path):
     plant = Plant(pattern, Scoreboard(tmp_path / "board", pattern, create=True))
     plant.obey("silence 1")
     plant.obey("refuse 1")
-    assert (plant.silent, plant.refusing) == (set(), {1})
+    assert plant.odd == {1: "refuse"}

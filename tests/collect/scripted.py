@@ -29,6 +29,8 @@ class Machine:
 
     def __init__(self) -> None:
         self.answers: dict[str, int | Fault | Exception] = {}
+        self.failing: dict[str, int] = {}
+        """Quality that all tags of a device are said to have."""
         self.open_fault: Fault | Exception | None = None
         self.opened = 0
         self.closed = 0
@@ -87,5 +89,7 @@ class ScriptedSession:
                 raise answer
             for tag in plan.requests[0].tags:
                 out.set(tag, answer)
+                if name in machine.failing:
+                    out.failures[tag] = machine.failing[name]  # type: ignore[assignment]
         finally:
             machine.busy -= 1

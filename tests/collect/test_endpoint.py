@@ -262,6 +262,20 @@ def test_a_bug_costs_its_own_device_only_and_has_a_budget() -> None:
     assert len([name for name, _ in machine.polls if name == "d0"]) == 5
 
 
+def test_readings_that_make_no_sense_cost_their_own_device_only() -> None:
+    machine = Machine()
+    machine.failing["d0"] = 999  # no quality: it does not fit a byte
+
+    async def body(at_work: Plant) -> None:
+        await asyncio.sleep(1000)
+        assert (at_work.state("d0").state, at_work.state("d0").reason) == (DeviceState.PARKED, "internal_error")
+        assert at_work.state("d1").state is DeviceState.UP
+
+    run(body, machine, plant(2))
+    assert len([name for name, _ in machine.polls if name == "d0"]) == 5
+    assert len([name for name, _ in machine.polls if name == "d1"]) > 990
+
+
 def test_an_adapter_that_never_comes_back_is_given_up() -> None:
     machine = Machine()
     machine.delay["d0"] = 1e6

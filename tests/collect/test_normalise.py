@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.collect.normalise import Normaliser
 from gateway.config.base import Report, TagConfig
+from gateway.model.batch import decode_body, encode_body
 from gateway.model.frame import Frame, FrameFlag
 from gateway.model.quality import Quality
 from gateway.model.schema import Schema
@@ -134,6 +135,26 @@ def test_values_that_do_not_fit_are_bad_and_never_invented() -> None:
     }  # fmt: skip
     (frame,) = poll(norm, [None, 1, 1.0, 1, "x"], 2)
     assert decode(norm.schema, frame) == {"b": (1, 0), "c": (1.0, 0), "d": (1, 0), "e": ("x", 0)}
+
+
+@pytest.mark.parametrize("text", ["\ud800", "half \udc00 a pair", "x" * 1000 + "\udfff"])
+def test_text_that_cannot_be_written_is_bad_and_its_batch_goes_on(text: str) -> None:
+    norm = by_values([tag("a", "string"), tag("b", "string"), tag("c", "bytes")])
+    (frame,) = poll(norm, [text, "压力 \N{GRINNING FACE}\0", b"\xff\xfe"], 1)
+    again = decode_body(encode_body([frame])).frames[0]
+    assert decode(norm.schema, again) == {
+        "a": (None, Quality.UNDECODABLE), "b": ("压力 \N{GRINNING FACE}\0", 0), "c": (b"\xff\xfe", 0),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("far", [1 << 63, 1 << 80, -(1 << 80), -(1 << 64) - 1])
+def test_a_time_of_another_age_is_not_taken(far: int) -> None:
+    norm = by_values([tag("a"), tag("b")])
+    readings = Readings(2, None)
+    readings.set(0, 1, time=far + (1000 if far > 0 else -1000))
+    readings.set(1, 2, time=900)
+    ((frame, _),) = norm.frames(readings, 1000, 1)
+    assert struct.unpack("<2q", frame.offsets or b"") == (0, -100)
 
 
 def test_a_failed_tag_is_bad_and_its_neighbours_arrive() -> None:

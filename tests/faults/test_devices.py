@@ -1,4 +1,4 @@
-"""Devices fall silent and answer again, in short."""
+"""Devices misbehave and come to their senses, in short."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from benchmarks.campaign.devices import SCENARIOS
 
 @pytest.fixture(scope="module")
 def outcomes(side_by_side):
-    return side_by_side(SCENARIOS)
+    return side_by_side(SCENARIOS, at_once=len(SCENARIOS))
 
 
 @pytest.mark.timeout(180)
