@@ -1,6 +1,6 @@
 """What the bus costs: CPU of the process (user + system) for each frame and each point, journal at full speed.
 
-    python benchmarks/bus.py [--kind journal] [--seconds 3] [--points 1000] [--folder /tmp]
+    python benchmarks/bus.py [--kind journal] [--seconds 3] [--points 1000] [--rate 100] [--folder FOLDER]
 
 Random values throughout, so that nothing compresses; one consumer fetches and acknowledges every batch. The last
 line is one JSON object.
@@ -52,15 +52,19 @@ async def run(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
         started = time.perf_counter()
         cpu = time.process_time()
         frames, in_publish = 0, 0.0
+        count = max(1, round(arguments.rate / 100)) if arguments.rate else BURST
         while time.perf_counter() - started < arguments.seconds:
             now = time.time_ns()
-            burst = [Frame(schema, now, columns[(frames + each) % 512]) for each in range(BURST)]
+            burst = [Frame(schema, now, columns[(frames + each) % 512]) for each in range(count)]
             begun = time.perf_counter()
             for frame in burst:
                 bus.publish(frame, points)
             in_publish += time.perf_counter() - begun
-            frames += BURST
-            await (asyncio.sleep(0) if bus.has_room else bus.room())
+            frames += count
+            if arguments.rate:
+                await asyncio.sleep(frames / arguments.rate - (time.perf_counter() - started))
+            else:
+                await (asyncio.sleep(0) if bus.has_room else bus.room())
         await bus.flush()
         while consumer.backlog:
             await asyncio.sleep(0.001)
@@ -71,6 +75,7 @@ async def run(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
     after = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "kind": arguments.kind,
+        "rate": arguments.rate or "max",
         "synchronous": arguments.synchronous,
         "frames": frames,
         "points": frames * points,
@@ -93,6 +98,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=["journal", "memory"], default="journal")
     parser.add_argument("--synchronous", choices=["full", "normal", "off"], default="full")
     parser.add_argument("--points", type=int, default=1000)
+    parser.add_argument("--rate", type=float, default=0, help="frames a second, in bursts every 10 ms; 0: full speed")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--folder", type=Path, default=None, help="where the journal is put; default: a new folder")
     arguments = parser.parse_args()

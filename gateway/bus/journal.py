@@ -31,7 +31,7 @@ from gateway.model.schema import SchemaId, schema_id
 MOST_PAGES: Final = 0xFFFFFFFE
 COUNT_SECONDS: Final = 2.0
 RESERVE_MOST: Final = 64 * 1024 * 1024
-VACUUM_PAGES: Final = 512
+VACUUM_PAGES: Final = 1024
 VACUUM_FROM: Final = 2048
 """Free pages inside the file from which on it is made smaller; fewer are soon used again."""
 NO_SPACE: Final = 1_000_000

@@ -111,7 +111,10 @@ class Ledger:
         self._allowed = config.limit
         self._free: int | None = None
         self._guard_due = 0.0
+        self._tidy_due = 0.0
         self._remove_due = 0.0
+        self._written = 0
+        """Bytes committed since batches were last deleted."""
         self._age_due = age()
         self._oldest_time = 0
         self._full = False
@@ -164,7 +167,9 @@ class Ledger:
             # One step at a time: first make room with as little writing as possible, then one batch after another.
             self.store.relieve()
             self._one_by_one(outcome)
-        self.store.tidy()
+        if (now := time.monotonic()) >= self._tidy_due:
+            self._tidy_due = now + GUARD_SECONDS
+            self.store.tidy()
 
     def _one_by_one(self, outcome: Outcome) -> None:
         """Raises StoreFull when that does not help either."""
@@ -195,18 +200,17 @@ class Ledger:
     def _acknowledged(self, *, final: bool) -> list[Extent]:
         """Batches that every consumer has, when it is time to delete a group of them."""
         state, found = self.store.state, list[Extent]()
-        self.later = False
-        if not state.batches:
+        self.later = bool(state.batches and self.removable and self.removable[-1][1] >= state.oldest)
+        now = time.monotonic()
+        pressed = state.bytes + sum(len(each.body) for each in self.held) > PRESSED * self._allowed
+        due = final or pressed or now >= self._remove_due or self._written >= REMOVE_BYTES
+        if not (self.later and due):
             return found
         for first, last in self.removable:
             if last >= state.oldest and len(found) < REMOVE_CHUNK:
                 found += self.store.extents(max(first, state.oldest), last, REMOVE_CHUNK - len(found))
-        now, size = time.monotonic(), sum(each.size for each in found)
-        pressed = state.bytes + sum(len(each.body) for each in self.held) > PRESSED * self._allowed
-        if not (final or pressed or now >= self._remove_due or len(found) >= REMOVE_CHUNK or size >= REMOVE_BYTES):
-            self.later = bool(found)
-            return []
-        self._remove_due = now + REMOVE_SECONDS
+        self.later = len(found) >= REMOVE_CHUNK
+        self._remove_due, self._written = now + REMOVE_SECONDS, 0
         return found
 
     def _commit(self, outcome: Outcome, packed: list[Packed], acknowledged: list[Extent], need: int = 0) -> None:
@@ -234,6 +238,7 @@ class Ledger:
         self.schemas, self.positions, self._gaps = {}, {}, []
         self.aside.clear()
         del self.held[: len(packed)]
+        self._written += sum(row.batch.size for row in rows)
         outcome.add(rows, list(gone), packed, dropped, aside)
         if gone or not self._oldest_time:
             self._find_oldest()
