@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
-from typing import Final
+from typing import Final, NoReturn
 
 from gateway.bus.age import Nanoseconds
 from gateway.bus.batcher import GAP_BYTES, Sealed, frame_size
 from gateway.bus.consumer import READ_BYTES, READ_ROWS, LocalConsumer, Scan
 from gateway.bus.cursor import Position, Range, in_all
 from gateway.bus.ledger import Ledger, Outcome
+from gateway.bus.protocol import BusFailed
 from gateway.bus.rate import Rate
 from gateway.bus.recent import Recent
 from gateway.bus.retention import merge
@@ -72,6 +73,7 @@ class LocalBus:
         self._lost: Gap | None = None
         self._rate = Rate(time.monotonic())
         self._failure: BaseException | None = None
+        self._broken: asyncio.Future[None] = self._loop.create_future()
         self._closing = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._note_state(state)
@@ -360,10 +362,19 @@ class LocalBus:
     def check(self) -> None:
         """Raise when the bus cannot go on."""
         if self._failure is not None:
-            raise RuntimeError("the bus has failed and takes nothing any more") from self._failure
+            text = f"the bus has failed and takes nothing any more: {self._failure!r}"
+            raise BusFailed(text) from self._failure
+
+    async def watch(self) -> NoReturn:
+        """See the protocol."""
+        while True:
+            await asyncio.shield(self._broken)
+            self.check()
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error
+        if not self._broken.done():
+            self._broken.set_result(None)
         self._wake_flushers()
         self._room.set()
         for consumer in self._consumers.values():

@@ -13,13 +13,17 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from gateway.config.root import Order
 from gateway.model.batch import Batch, Gap
 from gateway.model.frame import Frame
 from gateway.model.schema import Schema, SchemaId
 from gateway.observe.status import BusStatistics
+
+
+class BusFailed(RuntimeError):
+    """The bus cannot go on, and no call to it makes sense any more: the gateway is to end and be started again."""
 
 
 class Consumer(Protocol):
@@ -75,6 +79,9 @@ class Bus(Protocol):
 
     def consumer(self, name: str, order: Order = Order.OLDEST_FIRST) -> Consumer:
         """Open a consumer by name; a new name starts at the oldest batch held. One holder per name at a time."""
+
+    async def watch(self) -> NoReturn:
+        """Raise BusFailed when the bus cannot go on; otherwise wait for ever."""
 
     def forget(self, name: str) -> None:
         """Remove a consumer and its position, so that it holds nothing back any more."""

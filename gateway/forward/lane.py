@@ -18,7 +18,7 @@ from typing import Final
 import structlog
 
 from gateway import __version__
-from gateway.bus.protocol import Bus, Consumer
+from gateway.bus.protocol import Bus, BusFailed, Consumer
 from gateway.config.root import LaneConfig
 from gateway.forward.announce import News, device_status, gateway_status
 from gateway.forward.columnar import Columnar
@@ -126,6 +126,8 @@ class Lane:
         try:
             while not self._stop.is_set():
                 fault = await self._once(self._consumer)
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise asyncio.CancelledError  # before CPython 3.13, a task group that fails at once swallows it
                 if fault is not None:
                     self._consumer.restart()
                     self._down(fault)
@@ -158,6 +160,8 @@ class Lane:
                 await self._serve(delivery, session)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other lanes and the devices live on
             fault = _first(error)
+            if isinstance(fault, BusFailed):
+                raise fault from None
             if delivery is not None:
                 delivery.lost(_code(fault))
             if self._status.batches > delivered:

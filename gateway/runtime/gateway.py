@@ -12,11 +12,12 @@ import structlog
 
 from gateway import __version__
 from gateway.bus import open_bus
-from gateway.bus.protocol import Bus
+from gateway.bus.protocol import Bus, BusFailed
 from gateway.collect.collector import Collector
 from gateway.config.root import Configuration
 from gateway.forward.deadletters import Spool
 from gateway.forward.lane import Lane
+from gateway.model.faults import Fault
 from gateway.observe.status import DeviceStatus, GatewayStatus
 from gateway.runtime.making import make_adapter
 from gateway.runtime.reading import TagReading, rows
@@ -66,7 +67,10 @@ class Gateway:
                 lanes=len(self._lanes),
                 epoch=bus.epoch,
             )
-            await self._work(bus, self._collector, stop, drain)
+            try:
+                await self._work(bus, self._collector, stop, drain)
+            except* BusFailed as failed:
+                raise Fault(str(_first(failed)), code="bus_failed") from None
         log.info("gateway_stopped", gateway=configuration.gateway.id)
 
     def status(self) -> GatewayStatus:
@@ -100,6 +104,7 @@ class Gateway:
         async with asyncio.TaskGroup() as group:
             lanes = [group.create_task(lane.run(), name=f"lane {lane.status.name}") for lane in self._lanes]
             collecting = group.create_task(collector.run(), name="collector")
+            watching = group.create_task(bus.watch(), name="bus")
             await stop.wait()
             log.info("gateway_stopping", drain_seconds=drain)
             collecting.cancel()
@@ -108,7 +113,7 @@ class Gateway:
             async with asyncio.TaskGroup() as draining:
                 for lane in self._lanes:
                     draining.create_task(lane.drain(drain), name=f"drain {lane.status.name}")
-            for task in lanes:
+            for task in (watching, *lanes):
                 task.cancel()
 
     def _lane(self, name: str, bus: Bus) -> Lane:
@@ -123,3 +128,9 @@ class Gateway:
     def _changed(self, status: DeviceStatus) -> None:
         for lane in self._lanes:
             lane.publish_device(status)
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.bus import journal as journal_module
 from gateway.bus import layout
+from gateway.bus.protocol import BusFailed
 from gateway.config.root import Order
 
 SIZE = 10_000
@@ -139,10 +140,10 @@ def test_a_writer_that_fails_says_so_to_everybody(bench, monkeypatch):
             await asyncio.sleep(0.05)
             monkeypatch.setattr(bus._store, "apply", lambda change: 1 / 0)
             bus.publish(bench.frame(1), 1)
-            with pytest.raises(RuntimeError, match="failed"):
+            with pytest.raises(BusFailed, match="failed"):
                 await bus.flush()
             for work in (bus.flush(), consumer.fetch(), waiting):
-                with pytest.raises(RuntimeError, match="failed"):
+                with pytest.raises(BusFailed, match="failed"):
                     await work
 
     asyncio.run(main())

@@ -12,7 +12,7 @@ from adapters.modbus.simulator import Faults, Simulator
 from gateway.bus import open_bus
 from gateway.config.errors import ConfigErrors
 from gateway.model.batch import Gap
-from gateway.model.faults import ConfigFault
+from gateway.model.faults import ConfigFault, Fault
 from gateway.model.quality import Quality
 from gateway.observe.status import DeviceState
 from gateway.runtime import Gateway, read_once
@@ -211,5 +211,23 @@ def test_empty_only_when_every_consumer_that_is_known_has_everything(tmp_path: P
             await asyncio.wait_for(gateway.emptied(), 20)
             stop.set()
             await running
+
+    asyncio.run(main())
+
+
+def test_a_bus_that_cannot_go_on_ends_the_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise MemoryError("no more")
+
+    async def main() -> None:
+        async with embedded_broker() as broker, Simulator() as simulator:
+            fill(simulator, 1)
+            fill(simulator, 2)
+            gateway = Gateway(load_configuration(configure(tmp_path, int(simulator.port), broker.port_v5)))
+            monkeypatch.setattr("gateway.bus.ledger.pack", broken)
+            with pytest.raises(Fault, match="no more") as caught:
+                async with asyncio.timeout(20):
+                    await gateway.run(asyncio.Event(), 1)
+            assert caught.value.code == "bus_failed"
 
     asyncio.run(main())

@@ -63,6 +63,12 @@ BUS: Final[dict[str, Reason]] = {
         "总线尚未打开",
         "启动后等待数秒；若仍如此请查看日志。",
     ),
+    "bus_failed": Reason(
+        "The bus cannot go on: the gateway ends, so that it is started again",
+        "systemd or Docker starts it again, and the journal keeps what was committed; please report the message.",
+        "总线无法继续工作：网关退出以便重新启动",
+        "systemd 或 Docker 会重新启动网关，已提交的数据保留在日志库中；请将该消息反馈给我们。",
+    ),
     "bus_full": Reason(
         "The bus has reached its limit",
         "As for overflow; `xingsha_bus_hours_left` and bus.when_full tell what happens next.",
