@@ -128,19 +128,6 @@ def test_batches_too_old_are_given_up(bench):
     asyncio.run(main())
 
 
-def test_a_clock_that_nobody_had_set_makes_nothing_old(bench):
-    async def main():
-        now = 1000 * 10**9  # 1970: no clock battery, no network time yet
-        async with bench.open(retain="1h", clock=lambda: now) as bus:
-            consumer = bus.consumer("lane")
-            await bench.put(bus, 1, 2)
-            now = NOW
-            await bench.put(bus, 3)
-            assert [bench.times(batch) for batch in await bench.drain(consumer)] == [[1], [2], [3]]
-
-    asyncio.run(main())
-
-
 @pytest.mark.parametrize("order", list(Order))
 @pytest.mark.parametrize("when_full", ["drop_oldest", "thin_out"])
 @pytest.mark.parametrize("seed", range(3))
