@@ -24,10 +24,7 @@ from typing import Any, Final, Self
 from benchmarks.machine import ROOT, Unfit, cpu_seconds_of, memory_mb_of, run_folder
 from benchmarks.pattern import Pattern, Scoreboard
 
-__all__ = [
-    "GATEWAY_ID", "ROOT", "Broker", "Child", "Devices", "Gateway", "Plant", "Setting", "Subscriber", "Unfit",
-    "free_port", "plant", "run_folder",
-]  # fmt: skip
+__all__ = ["ROOT", "Broker", "Child", "Devices", "Gateway", "Plant", "Setting", "Subscriber", "Unfit", "run_folder"]
 
 GATEWAY_ID: Final = "bench"
 

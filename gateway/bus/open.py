@@ -21,7 +21,7 @@ from gateway.config.root import BusConfig, BusKind
 
 def remove_journal(path: Path) -> None:
     """Remove a journal that holds nothing any more and that nobody has open, and what lies beside it. Blocks."""
-    for suffix in ("", "-wal", "-shm", ".reserve", ".lock"):
+    for suffix in ("", "-wal", "-shm", ".reserve", ".lock", ".clock"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 

@@ -17,7 +17,7 @@ SCHEMA = b"schema-1"
 
 
 def config(**settings):
-    """Batches close by `flush` alone, unless told otherwise; no disk guard; no fsync: see test_crash for that."""
+    """Batches close by `flush` alone, unless told otherwise; no disk guard."""
     quick = {"path": Path("journal.db"), "linger": "1h", "min_free": 0}
     return BusConfig(**{**quick, **settings})
 

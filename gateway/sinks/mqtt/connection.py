@@ -136,7 +136,7 @@ class Connection(aiomqtt.Client):
         """Read or write. paho raises what it likes; all of it ends the connection."""
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - see above
+        except Exception as error:  # noqa: BLE001 - whatever it is, the lane opens a new connection
             if not self._disconnected.done():
                 self._disconnected.set_exception(error)
 
