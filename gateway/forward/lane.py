@@ -126,8 +126,6 @@ class Lane:
         try:
             while not self._stop.is_set():
                 fault = await self._once(self._consumer)
-                if (task := asyncio.current_task()) is not None and task.cancelling():
-                    raise asyncio.CancelledError  # before CPython 3.13, a task group that fails at once swallows it
                 if fault is not None:
                     self._consumer.restart()
                     self._down(fault)
