@@ -1,5 +1,6 @@
 """What every test can rely on: the language is English, no option of the machine's user leaks in."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -8,12 +9,24 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import structlog
 
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch):
     for name in ("LC_ALL", "LC_MESSAGES", "LANG", "XINGSHA_DEBUG", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _own_logs():
+    """Logs that a test sent somewhere, perhaps to a stream that is gone with it, do not go there in the next."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = [handler for handler in root.handlers if handler in handlers]
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,7 @@ def test_for_programs():
     given.take("d", message(1))
     records = [json.loads(line) for line in out]
     assert records[0] == {"gateway": "gw", "epoch": 1, "seq": 1, "device": "press-1", "tag": "t", "value": 85.25,
-                          "quality": "good", "time": NOON + 10**9, "unit": "°C"}  # fmt: skip
+                          "quality": "good", "time": NOON + 10**9, "unit": "°C", "clock": 0}  # fmt: skip
     assert [record["value"] for record in records] == [85.25, "NaN", "ok\x1b[2J"]
 
 
