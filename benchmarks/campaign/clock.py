@@ -312,7 +312,7 @@ def _intervals(outcome: Outcome, run: Plant, gaps: list[dict[str, Any]], *, kill
         shares.append((last - 1 + missed) * due * 1e9 / max(times[-1] - times[0], 1))
     p50, p99, most = (round(float(value), 3) for value in np.percentile(np.concatenate(found), [50, 99, 100]))
     if not killed and last < board.RING:
-        good = all(0.9 < share < 1.1 for share in shares)
+        good = all(0.9 < share < 1.5 for share in shares)  # a session that is opened again reads once at once
         outcome.check(
             "polls made and declared missed are those due", good, [round(float(share), 3) for share in shares]
         )

@@ -54,8 +54,7 @@ class LocalBus:
         self._loop = asyncio.get_running_loop()
         self._store, self._config, self._reader = store, config, reader
         self._bases: dict[int, int] = {}
-        self._schemas = store.schemas()
-        self._new_schemas: dict[SchemaId, bytes] = {}
+        self._schemas, self._new_schemas = store.schemas(), dict[SchemaId, bytes]()
         self._positions = store.positions()
         self._unread = {name: store.unread(position) for name, position in self._positions.items()}
         self._consumers: dict[str, LocalConsumer] = {}
@@ -67,14 +66,13 @@ class LocalBus:
         """Batches closed, and the last of them that was committed, in this run."""
         self._moved: set[str] = set()
         self._save: asyncio.TimerHandle | None = None
-        self._held_back = False
+        self._held_back = self._closing = False
         self._room = asyncio.Event()
         self._flushers: list[tuple[int, asyncio.Future[None]]] = []
         self._lost: Gap | None = None
         self._rate = Rate(time.monotonic())
         self._failure: BaseException | None = None
         self._broken: asyncio.Future[None] = self._loop.create_future()
-        self._closing = False
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._note_state(state)
         self._writer = Writer(
@@ -362,8 +360,7 @@ class LocalBus:
     def check(self) -> None:
         """Raise when the bus cannot go on."""
         if self._failure is not None:
-            text = f"the bus has failed and takes nothing any more: {self._failure!r}"
-            raise BusFailed(text) from self._failure
+            raise BusFailed(f"the bus has failed and takes nothing any more: {self._failure!r}") from self._failure
 
     async def watch(self) -> NoReturn:
         """See the protocol."""

@@ -108,7 +108,8 @@ class Collector:
 def _clock_file(configuration: Configuration) -> Path | None:
     """Where stretches of untrusted time are remembered: beside the journal that holds their frames."""
     bus = configuration.bus
-    return None if bus.kind is BusKind.MEMORY else (configuration.folder / bus.path).with_suffix(".clock")
+    path = configuration.folder / bus.path
+    return None if bus.kind is BusKind.MEMORY else path.with_name(path.name + ".clock")
 
 
 def _by_connection(configuration: Configuration) -> Mapping[str, list[str]]:

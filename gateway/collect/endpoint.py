@@ -96,7 +96,7 @@ class Endpoint:
                     return
                 await asyncio.sleep(wait)
         finally:
-            self._abandon(LinkLost(f"connection {self.name} was closed"))
+            self._abandon(LinkLost(f"connection {self.name} was closed"), "restart")
             for device in self.devices:
                 device.rest(None)
 
@@ -168,6 +168,9 @@ class Endpoint:
             job.queued = False
             self._poll_failed(job, fault)
             return
+        except asyncio.CancelledError:
+            job.missed.add("outage" if watchdog.expired else "restart")  # gone with the session, or told to stop
+            raise
         except Exception as error:  # our bug, or the adapter's: this device alone pays for it
             log.exception("adapter_bug", device=job.device.status.name, connection=self.name)
             self._poll_crashed(job, error)
@@ -264,7 +267,7 @@ class Endpoint:
             if not device.parked:
                 device.rest(None)
                 self._device_down(device, fault, now, DeviceState.PARKED if parked else DeviceState.DOWN)
-        self._abandon(fault)
+        self._abandon(fault, "outage")
         return None if parked else self._wait(rule, self._backoff, fault)
 
     @staticmethod
@@ -327,11 +330,11 @@ class Endpoint:
             if gap is not None:
                 self._bus.declare(gap)
 
-    def _abandon(self, fault: Fault) -> None:
-        """Empty the queues: polls are missed, work is refused."""
+    def _abandon(self, fault: Fault, reason: str) -> None:
+        """Empty the queues: polls are missed for ``reason``, work is refused."""
         for job in self._polls:
             job.queued = False
-            job.missed.add("outage")
+            job.missed.add(reason)
         self._polls.clear()
         for queue in (self._commands, self._browses):
             while queue:

@@ -24,10 +24,10 @@ class Missed:
         self._declared: int | None = None
 
     def add(self, reason: str, count: int = 1) -> None:
-        """Polls were due and not done. The first reason since the last success stands: it is the cause."""
+        """Polls were due and not done. The first reason since the last success stands, unless an outage follows overruns."""
         if not self._count:
             self._since = self.covered
-        if not self._reason or (self._reason == "overrun" and reason != "overrun"):
+        if not self._reason or (self._reason == "overrun" and reason == "outage"):
             self._reason = reason
         self._count += count
 

@@ -383,3 +383,15 @@ def test_groups_of_one_device_have_their_own_rates() -> None:
     sizes = {len(frame.columns[0]) for frame in done.frames}
     assert sizes == {4}
     assert len(done.frames) == 11 + 6 + 21
+
+
+def test_what_was_under_way_when_it_was_told_to_stop_is_declared() -> None:
+    machine = Machine()
+
+    async def body(at_work: Plant) -> None:
+        await asyncio.sleep(2.5)
+        machine.delay["d0"] = 0.8
+        await asyncio.sleep(1)  # the poll of second 3 is under way, the other device waits behind it
+
+    done = run(body, machine, plant(2))
+    assert {(gap.device, gap.reason, gap.count) for gap in done.gaps} == {("d0", "restart", 1), ("d1", "restart", 1)}
