@@ -24,7 +24,7 @@ class Missed:
         self._declared: int | None = None
 
     def add(self, reason: str, count: int = 1) -> None:
-        """Polls were due and not done. The first reason since the last success stands, unless an outage follows overruns."""
+        """Polls were due and not done. The first reason stands, unless an outage follows overruns."""
         if not self._count:
             self._since = self.covered
         if not self._reason or (self._reason == "overrun" and reason == "outage"):
