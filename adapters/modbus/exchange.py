@@ -324,15 +324,7 @@ def take(ask: Ask, answer: bytes, image: bytearray) -> bool:
         return True
     if len(answer) != first + ask.size:
         return False
-    data = answer[first:]
-    if not ask.bits:
-        image[ask.start : ask.start + ask.size] = data
-        return True
-    width = -(-(ask.bit + ask.bits) // 8)
-    mask = ((1 << ask.bits) - 1) << ask.bit
-    old = int.from_bytes(image[ask.start : ask.start + width], "little")
-    new = old & ~mask | (int.from_bytes(data, "little") << ask.bit & mask)
-    image[ask.start : ask.start + width] = new.to_bytes(width, "little")
+    place(image, ask, answer[first:])
     return True
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,8 +44,9 @@ def examine(file: Path) -> tuple[Configuration, Forecast]:
     from gateway.collect.forecast import forecast
     from gateway.config.loader import errors_at, load
     from gateway.sdk.manifest import adapter_models
+    from gateway.sinks import sink_model
 
-    configuration = load(file, adapter_models, import_module("gateway.sinks").sink_model)
+    configuration = load(file, adapter_models, sink_model)
     outlook = forecast(configuration)
     if outlook.refusals:
         raise errors_at(file, outlook.refusals)

@@ -24,14 +24,12 @@ from rich.live import Live
 
 from gateway.cli.run import duration, loop_factory
 from gateway.cli.view import Received, View
-from gateway.config.loader import load
 from gateway.config.root import Configuration
 from gateway.model.faults import LinkLost
 from gateway.observe import log
 from gateway.reader import Report
 from gateway.runtime import Gateway
-from gateway.sdk.manifest import adapter_models
-from gateway.sinks import sink_model
+from gateway.runtime.making import load_configuration
 from gateway.testing.broker import EmbeddedBroker, embedded_broker, stop
 from gateway.testing.subscriber import Subscriber
 
@@ -106,7 +104,7 @@ async def demonstrate(config: Path, seconds: float, seed: int, console: Console)
 
     Raises ConfigErrors for a configuration that is not good, Fault when a part of the demonstration does not come up.
     """
-    configuration = load(config, adapter_models, sink_model)
+    configuration = load_configuration(config)
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,6 +34,7 @@ def register(app: typer.Typer) -> None:
 def installed() -> tuple[dict[str, AdapterModels], dict[str, type[SinkConfig]]]:
     """Models of all adapters and sinks. An adapter that lacks a dependency is named on stderr and left out."""
     from gateway.sdk.manifest import manifests
+    from gateway.sinks import sink_ids, sink_model
 
     adapters: dict[str, AdapterModels] = {}
     for name, manifest in sorted(manifests().items()):
@@ -42,5 +42,4 @@ def installed() -> tuple[dict[str, AdapterModels], dict[str, type[SinkConfig]]]:
             adapters[name] = manifest.load().models
         except ConfigFault as fault:
             print(f"left out: {fault}", file=sys.stderr)
-    sinks = import_module("gateway.sinks")
-    return adapters, {name: sinks.sink_model(name) for name in sinks.sink_ids()}
+    return adapters, {name: sink_model(name) for name in sink_ids()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -173,6 +173,3 @@ class AdapterModels:
     connection: type[ConnectionConfig]
     device: type[DeviceConfig]
     tag: type[TagConfig]
-
-
-Raw = dict[str, Any]

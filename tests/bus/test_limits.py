@@ -110,24 +110,6 @@ def test_readers_that_do_not_stop_cost_bounded_memory(bench):
     asyncio.run(main())
 
 
-def test_batches_too_old_are_given_up(bench):
-    async def main():
-        now = NOW
-        async with bench.open(retain="1h", clock=lambda: now) as bus:
-            consumer = bus.consumer("lane")
-            await bench.put(bus, 1, 2)
-            now += HOUR // 2
-            await bench.put(bus, 3)
-            now += HOUR * 6 // 10
-            await bench.put(bus, 4)
-            batches = await bench.drain(consumer)
-            assert [time for batch in batches for time in bench.times(batch)] == [3, 4]
-            (gap,) = [gap for batch in batches for gap in bench.gaps(batch)]
-            assert (gap.reason, gap.first_seq, gap.last_seq, gap.count) == ("overflow", 1, 2, 2)
-
-    asyncio.run(main())
-
-
 @pytest.mark.parametrize("order", list(Order))
 @pytest.mark.parametrize("when_full", ["drop_oldest", "thin_out"])
 @pytest.mark.parametrize("seed", range(3))

@@ -2,10 +2,8 @@
 
 import re
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
-import pytest
 from pydantic import Field
 
 from gateway.config.base import Model
@@ -82,9 +80,6 @@ def test_the_example_in_the_introduction_is_yaml():
     assert set(found) == {"gateway", "connections", "profiles", "devices", "lanes"}
 
 
-@pytest.mark.skipif(
-    "modbus" not in manifests() or find_spec("gateway.sinks") is None, reason="the page covers the adapter modbus"
-)
 def test_the_committed_page_is_fresh():
     sinks = import_module("gateway.sinks")
     fresh = page(
