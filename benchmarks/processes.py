@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -124,13 +124,13 @@ class Child:
 
     def _gone(self, deadline: float) -> None:
         assert self.process is not None
-        self.process.wait(deadline)
-        for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None and not stream.closed:
-                try:
-                    stream.close()
-                except BrokenPipeError:
-                    continue
+        try:
+            self.process.wait(deadline)
+        finally:
+            for stream in (self.process.stdin, self.process.stdout):
+                with suppress(BrokenPipeError):
+                    if stream is not None:
+                        stream.close()
 
     def workers(self) -> list[int]:
         """Process ids of the processes that do its work; none where it does so itself."""

@@ -304,6 +304,12 @@ class Verifier:
         blocks = slice(device * self.pattern.blocks, (device + 1) * self.pattern.blocks)
         return bool(self._seen[blocks, first : last + 1].any())
 
+    def has_all(self, device: int, first: int, last: int) -> bool:
+        """True when all of these reads of a device arrived, in all of its blocks."""
+        blocks = slice(device * self.pattern.blocks, (device + 1) * self.pattern.blocks)
+        seen = self._seen[blocks, first : last + 1]
+        return bool(seen.shape[1] == last + 1 - first and seen.all())
+
     def holes(self) -> list[tuple[int, int]]:
         """Batches that are missing in the numbering: (epoch, seq), from 1 to the last received of each epoch."""
         held: dict[tuple[str, int], set[int]] = {}

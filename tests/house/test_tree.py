@@ -4,7 +4,6 @@ import ast
 import itertools
 import re
 import subprocess
-import tomllib
 
 import pytest
 
@@ -172,26 +171,3 @@ def test_scripts_use_codes_of_the_catalogue(repository):
 def test_the_changelog_tells_of_this_version(repository):
     versions = re.findall(r"^## \[?(\d+\.\d+\.\d+)", (repository / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert versions[0] == __version__
-
-
-def test_locks_fit_the_project_and_name_no_index(repository):
-    project = tomllib.loads((repository / "pyproject.toml").read_text("utf-8"))["project"]
-
-    def names(wanted):
-        return {re.match(r"[\w.-]+", line)[0].lower().replace("_", "-") for line in wanted}
-
-    extras = project["optional-dependencies"]
-    kinds = {
-        "requirements.lock": names(project["dependencies"]),
-        "requirements-demo.lock": names(project["dependencies"] + extras["demo"]),
-        "requirements-test.lock": names(project["dependencies"] + extras["test"]),
-    }
-    pinned = {}
-    for lock, wanted in kinds.items():
-        text = (repository / lock).read_text("utf-8")
-        pins = dict.fromkeys(re.findall(r"^([\w.-]+==[\w.]+)", text, re.MULTILINE))
-        assert wanted <= {pin.partition("==")[0].lower() for pin in pins}, lock
-        assert "://" not in text
-        assert all("--hash=sha256:" in part for part in re.split(r"\n(?=\w)", text.strip())[1:] if "==" in part)
-        pinned[lock] = set(pins)
-    assert pinned["requirements.lock"] <= pinned["requirements-demo.lock"] <= pinned["requirements-test.lock"]
