@@ -1,7 +1,7 @@
 """The fault campaign: every way we know to hurt a gateway, done to real processes and judged from what arrived.
 
-One module per family, each with its ``SCENARIOS``. `script/faults` runs them one by one, in their long form;
-`tests/faults` runs the short forms. ``python -m benchmarks.campaign --help`` tells the rest.
+One module per family, each with its ``SCENARIOS``. `script/faults` runs them in their long form, `tests/faults` runs
+the short forms. ``python -m benchmarks.campaign --help`` tells the rest.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from benchmarks.campaign.scenario import Scenario
 
 ORDER: Final = ("broker", "kill", "disk", "power", "devices", "clock", "poison", "soak")
 """Families in the order of the table."""
+WAITING: Final = frozenset({"broker", "disk", "clock", "poison"})
+"""Families whose scenarios wait for most of their time, and judge no interval: several can go on side by side."""
 
 
 def family(name: str) -> tuple[Scenario, ...]:

@@ -3,6 +3,10 @@
     script/faults                       everything in its long form
     script/faults --short               everything in its short form, about ten minutes
     script/faults --only kill broker    some families or scenarios
+    script/faults --at-once 1           strictly one by one
+
+Scenarios that wait for most of their time go first, a few side by side; those that take the whole machine, or judge
+how regularly devices are read, follow one by one.
 
 kept         points that arrived
 lost         points that a device served, that never arrived, and that nothing explains: must be 0
@@ -21,10 +25,11 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
-from benchmarks.campaign import families
+from benchmarks.campaign import WAITING, families
 from benchmarks.campaign.scenario import Outcome, Scenario, Skipped
 from benchmarks.pipeline import circumstances
 from benchmarks.processes import ROOT, Unfit, run_folder
@@ -44,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", default=[], help="scenarios or families to run")
     parser.add_argument("--list", action="store_true", help="names of all scenarios, by family")
     parser.add_argument("--outage", type=parse_duration, help="how long something is down, instead of its own time")
+    parser.add_argument("--at-once", type=int, default=4, metavar="N", help="how many that wait go side by side: 4")
     parser.add_argument("--keep", action="store_true", help="keep the folder of each run: configuration, journal, logs")
     parser.add_argument("--json", action="store_true", help="only the JSON line")
     parser.add_argument("--write-docs", action="store_true", help=f"write the table into {PAGE.relative_to(ROOT)}")
@@ -57,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.write_docs and not _places(PAGE.read_text("utf-8")):
         parser.error(f"{PAGE.relative_to(ROOT)}: expected a line {MARKS[0]} and a line {MARKS[1]}")
     began = time.monotonic()
-    results = [(scenario, _run(scenario, options)) for scenario in chosen]
+    results = _run_all(chosen, options)
     seconds = round(time.monotonic() - began)
     if not options.json:
         _table(results)
@@ -88,12 +94,23 @@ def _choose(names: Sequence[str]) -> tuple[list[Scenario], str | None]:
     return [scenario for scenario in scenarios if not names or scenario.name in wanted], unknown
 
 
+def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace) -> list[tuple[Scenario, Outcome]]:
+    """Run those that wait side by side, then the others one by one; the outcomes in the order of ``chosen``."""
+    waiting = {scenario.name for name in WAITING for scenario in families()[name]}
+    outcomes: dict[str, Outcome] = {}
+    for at_once, mine in ((max(1, options.at_once), True), (1, False)):
+        part = [scenario for scenario in chosen if (scenario.name in waiting) is mine]
+        with ThreadPoolExecutor(at_once) as pool:
+            found = pool.map(lambda scenario: _run(scenario, options), part)
+            outcomes |= {scenario.name: outcome for scenario, outcome in zip(part, found, strict=True)}
+    return [(scenario, outcomes[scenario.name]) for scenario in chosen]
+
+
 def _run(scenario: Scenario, options: argparse.Namespace) -> Outcome:
     """Run one scenario in a folder of its own. What stops it is a failed check; the others are run."""
     course = scenario.short if options.short else scenario.long
     if options.outage is not None:
         course = replace(course, outage=options.outage)
-    print(f"{scenario.name} …", end="", file=sys.stderr, flush=True)
     began = time.monotonic()
     try:
         with run_folder(options.keep) as folder:
@@ -106,7 +123,7 @@ def _run(scenario: Scenario, options: argparse.Namespace) -> Outcome:
         if not isinstance(error, Unfit):
             traceback.print_exc()
     outcome.figures["run_s"] = round(time.monotonic() - began, 1)
-    print(f" {_verdict(outcome)}, {outcome.figures['run_s']:g} s", file=sys.stderr, flush=True)
+    print(f"{scenario.name} {_verdict(outcome)}, {outcome.figures['run_s']:g} s", file=sys.stderr, flush=True)
     return outcome
 
 
