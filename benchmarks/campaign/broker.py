@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import msgpack
-
+from benchmarks.campaign.letters import content_of, joined, letters_of
 from benchmarks.campaign.scenario import (
     STAMP_SLACK,
     Course,
@@ -27,8 +26,6 @@ from benchmarks.campaign.scenario import (
 )
 from benchmarks.campaign.way import Proxied, Way, proxied, way
 from benchmarks.processes import Broker, Plant, Subscriber, Unfit, plant
-from benchmarks.verify import Verifier
-from gateway.forward.deadletters import DeadLetter, Spool
 
 BACK: Final = 8.0
 """Seconds within which something arrives again: a wait of 5 s at most, and a busy machine."""
@@ -149,6 +146,26 @@ def auth(course: Course, folder: Path) -> Outcome:
     return outcome
 
 
+def quota(course: Course, folder: Path) -> Outcome:
+    """On a connection that stays, every message is refused because a quota is used up; later all are taken again."""
+    outcome = Outcome("broker-quota")
+    with proxied(folder) as line, plant(course.setting(sink=_to(line)), folder, line.broker) as run:
+        begin(run, course)
+        line.ask("quota 1")
+        time.sleep(course.outage)
+        refused = line.ask("quota 0")["refused"]
+        _recover(outcome, run, course)
+        connections = line.ask("state")["connections"]
+        report = end(run, outcome)
+        letters = letters_of(folder)
+    outcome.check("messages were refused", refused, refused)
+    outcome.check("the connection stays", connections == 1, f"{connections} connections")
+    outcome.check("what is refused for now is not set aside", not letters, f"{len(letters)} dead letters")
+    outcome.figures["refused"] = refused
+    _judge(outcome, report)
+    return outcome
+
+
 def small(name: str, setting: str, limit: int, course: Course, folder: Path) -> Outcome:
     """After a restart the broker takes small messages only."""
     outcome = Outcome(name)
@@ -160,7 +177,7 @@ def small(name: str, setting: str, limit: int, course: Course, folder: Path) -> 
         run.broker.start()
         _recover(outcome, run, course, BACK if setting == "max_packet_size" else LEARN)
         report = end(run, outcome)
-    letters = _letters(folder)
+    letters = letters_of(folder)
     outcome.check("nothing is set aside that fits when it is cut", not letters, f"{len(letters)} dead letters")
     _judge(outcome, report)
     return outcome
@@ -171,8 +188,8 @@ def tiny(course: Course, folder: Path) -> Outcome:
     outcome = Outcome("broker-tiny")
     with plant(course.setting(), folder) as run:
         begin(run, course)
-        stopped = time.time_ns()
         run.broker.stop(10.0)
+        stopped = time.time_ns()
         run.broker.configure("max_packet_size 1000")
         run.broker.start()
         time.sleep(course.outage)
@@ -182,8 +199,8 @@ def tiny(course: Course, folder: Path) -> Outcome:
         outcome.recovery = arrival(run)
         time.sleep(course.steady)
         report = end(run, outcome)
-        letters = _letters(folder)
-        aside = _content(letters, run)
+        letters = letters_of(folder)
+        aside = content_of(letters, run)
     set_aside = sum(letter.header.points for letter in letters)
     unkept = [run for run in report["missing"] if not aside.has_all(*run[:3])]
     outcome.check("what is missing is in dead letters", report["lost"] and not unkept, unkept[:5])
@@ -199,7 +216,7 @@ def tiny(course: Course, folder: Path) -> Outcome:
             gap.get("device") in {f"d{run[0]}", None, ""}
             and gap["since"] - STAMP_SLACK <= run[3]
             and run[4] <= gap["until"]
-            for gap in _joined(gaps)
+            for gap in joined(gaps)
         )
     ]
     outcome.check("what is missing lies in a declared gap", not hidden, hidden[:5])
@@ -294,40 +311,6 @@ def _password(file: Path, password: str) -> None:
     subprocess.run([program, "-b", "-c", str(file), "gateway", password], check=True, capture_output=True)
 
 
-def _letters(folder: Path) -> list[DeadLetter]:
-    """All dead letters of a run. Raises ValueError for one that is damaged."""
-    found = []
-    for spool in {path.parent for path in folder.rglob("*.dead")}:
-        for _, letter in Spool(spool).letters():
-            if isinstance(letter, ValueError):
-                raise letter
-            found.append(letter)
-    return found
-
-
-def _content(letters: list[DeadLetter], run: Plant) -> Verifier:
-    """The reads that lie in dead letters, checked value by value like what a subscriber receives."""
-    found = Verifier(run.setting.pattern, run.devices.board)
-    for letter in letters:
-        for identity, encoded in letter.header.schemas.items():
-            found.schema(identity, encoded)
-        header = letter.header
-        found.data(msgpack.packb((1, header.gateway, header.epoch, header.seq, 0, 1, letter.body)), header.time)
-    return found
-
-
-def _joined(gaps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Gaps per device, those that follow each other without anything between them made one."""
-    joined: list[dict[str, Any]] = []
-    for gap in sorted(gaps, key=lambda gap: (gap.get("device", ""), gap["since"])):
-        last = joined[-1] if joined else None
-        if last and last.get("device") == gap.get("device") and gap["since"] <= last["until"] + 1_000_000_000:
-            last["until"] = max(last["until"], gap["until"])
-        else:
-            joined.append(dict(gap))
-    return joined
-
-
 _SHORT: Final[dict[str, Any]] = {"steady": 1.5, "registers": 250}
 
 SCENARIOS: Final = (
@@ -363,6 +346,10 @@ SCENARIOS: Final = (
     Scenario(
         "broker-auth", "password changed, later restored", "live data",
         auth, Course(outage=2.0, **_SHORT), Course(outage=60.0),
+    ),
+    Scenario(
+        "broker-quota", "every message refused, quota exceeded; later taken", "live data",
+        quota, Course(outage=4.0, **_SHORT), Course(outage=60.0),
     ),
     Scenario(
         "broker-small", "broker takes 4,000 bytes only, and says so", "backlog of larger batches",

@@ -12,7 +12,8 @@ prints ``{"port": …}`` once it listens, then answers each line on standard inp
 ``cut N``      after N more bytes towards the broker, reset all connections: N is rarely the end of a packet
 ``cut-back N`` the same, after N more bytes from the broker
 ``rate N``     N bytes per second in each direction; 0: no limit
-``state``      connections so far, connections now, bytes towards the broker
+``quota N``    1: answer every PUBLISH of MQTT 5 in place of the broker, "quota exceeded"; 0: no longer
+``state``      connections so far, connections now, bytes towards the broker, PUBLISH packets refused
 """
 
 from __future__ import annotations
@@ -28,8 +29,43 @@ from functools import partial
 from typing import Any, Final
 
 CHUNK: Final = 4096
+PUBLISH: Final = 3
 TO, FROM = 0, 1
 """Directions: to the broker, from the broker."""
+
+
+class Packets:
+    """MQTT packets of one publisher, from its bytes however they are split; PUBLISH can be answered in passing."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes, *, refuse: bool) -> tuple[bytes, list[bytes]]:
+        """Whole packets that are to pass, and the answers to those that are refused (MQTT 5: 3.4, reason 0x97)."""
+        self._rest += data
+        passed, answers = [], []
+        while (end := self._end()) <= len(self._rest):
+            packet, self._rest = self._rest[:end], self._rest[end:]
+            if refuse and packet[0] >> 4 == PUBLISH:
+                topic = 1 + self._width(packet)
+                number = topic + 2 + int.from_bytes(packet[topic : topic + 2])
+                answers.append(b"\x40\x03" + packet[number : number + 2] + b"\x97")
+            else:
+                passed.append(packet)
+        return b"".join(passed), answers
+
+    def _end(self) -> int:
+        """Where the first packet ends; behind everything where that cannot be told yet."""
+        width = self._width(self._rest)
+        if not width:
+            return len(self._rest) + 1
+        length = sum((byte & 127) << 7 * place for place, byte in enumerate(self._rest[1 : 1 + width]))
+        return 1 + width + length
+
+    @staticmethod
+    def _width(packet: bytes) -> int:
+        """Bytes of the remaining length (MQTT 5: 1.5.5); 0: not all are there."""
+        return next((place for place, byte in enumerate(packet[1:5], 1) if byte < 128), 0)
 
 
 class Connection:
@@ -41,6 +77,7 @@ class Connection:
         self.flowing = asyncio.Event()
         self.flowing.set()
         self.forgotten = False
+        self._packets = Packets()
 
     async def run(self, near: asyncio.StreamReader, far: asyncio.StreamReader) -> None:
         """Forward until one side ends or the connection is cut."""
@@ -67,6 +104,10 @@ class Connection:
             if self._line.rate:
                 free_at = max(free_at, clock()) + len(data) / self._line.rate
                 await asyncio.sleep(free_at - clock())
+            if direction == TO:
+                data, answers = self._packets.feed(data, refuse=self._line.over_quota)
+                self._line.refused += len(answers)
+                self._writers[0].writelines(answers)
             passed, cut = self._line.passes(data, direction)
             writer.write(passed)
             if cut:  # nothing may follow what is missing
@@ -93,6 +134,8 @@ class Line:
         self._refusing = False
         self._holding = False
         self.rate = 0.0
+        self.over_quota = False
+        self.refused = 0
         self.commands: dict[str, Callable[..., None]] = {
             "open": self._open,
             "refuse": self._refuse,
@@ -101,6 +144,7 @@ class Line:
             "cut": partial(self._cut, TO),
             "cut-back": partial(self._cut, FROM),
             "rate": self._narrow,
+            "quota": self._quota,
             "state": lambda: None,
         }
 
@@ -136,7 +180,8 @@ class Line:
 
     def state(self) -> dict[str, Any]:
         """Return the answer to every command."""
-        return {"connections": self._taken, "now": len(self._connections), "bytes": self._bytes[TO]}
+        told = {"connections": self._taken, "now": len(self._connections), "bytes": self._bytes[TO]}
+        return told | {"refused": self.refused}
 
     def _open(self) -> None:
         self._refusing = self._holding = False
@@ -162,6 +207,9 @@ class Line:
 
     def _narrow(self, rate: str) -> None:
         self.rate = float(rate)
+
+    def _quota(self, over: str) -> None:
+        self.over_quota = over != "0"
 
     def reset(self) -> None:
         """Reset all connections."""
