@@ -102,7 +102,12 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace) -> list[tu
         part = [scenario for scenario in chosen if (scenario.name in waiting) is mine]
         with ThreadPoolExecutor(at_once) as pool:
             found = pool.map(lambda scenario: _run(scenario, options), part)
-            outcomes |= {scenario.name: outcome for scenario, outcome in zip(part, found, strict=True)}
+            try:
+                outcomes |= {scenario.name: outcome for scenario, outcome in zip(part, found, strict=True)}
+            except KeyboardInterrupt:
+                print("ends when what is under way has come to its end and cleaned up", file=sys.stderr)
+                pool.shutdown(cancel_futures=True)
+                raise
     return [(scenario, outcomes[scenario.name]) for scenario in chosen]
 
 
