@@ -23,6 +23,7 @@ from typing import Any, Final, Self
 
 from benchmarks.machine import ROOT, Unfit, cpu_seconds_of, memory_mb_of, run_folder
 from benchmarks.pattern import Pattern, Scoreboard
+from gateway.testing.ports import free_port
 
 __all__ = ["ROOT", "Broker", "Child", "Devices", "Gateway", "Plant", "Setting", "Subscriber", "Unfit", "run_folder"]
 
@@ -54,7 +55,11 @@ class Child:
             )
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop(5.0)
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -390,10 +395,3 @@ def plant(setting: Setting, folder: Path, broker: Broker | None = None) -> Itera
         run = Plant(folder, setting, broker, devices, subscribers, Gateway(folder, folder / "gateway.yaml"))
         stack.callback(lambda: run.gateway.stop(5.0))
         yield run
-
-
-def free_port() -> int:
-    """Return a TCP port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

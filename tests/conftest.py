@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -67,15 +66,3 @@ def spawn(bare_environment):
 def repository():
     """The folder of the source tree."""
     return Path(__file__).parent.parent
-
-
-@pytest.fixture
-def free_ports():
-    """A function that gives ports of 127.0.0.1 where nothing listens."""
-
-    def choose(count):
-        with ExitStack() as stack:
-            held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-            return [one.getsockname()[1] for one in held]
-
-    return choose

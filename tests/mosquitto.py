@@ -1,4 +1,4 @@
-"""A real Mosquitto on an ephemeral port, for tests: start, stop, kill, freeze, restart on the same port."""
+"""A real Mosquitto on a free port, for tests: start, stop, kill, freeze, restart on the same port."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ import time
 from pathlib import Path
 from typing import Self
 
+from gateway.testing.ports import free_port
+
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Mosquitto:

@@ -8,7 +8,6 @@ happens to that, and otherwise by its own process id.
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -19,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from gateway.model.faults import ConfigFault, LinkLost
+from gateway.testing.ports import free_ports
 
 MAX_PAYLOAD = 4 * 1024 * 1024
 """Largest packet the broker takes, bytes. (The broker's own default of 20 kB would hang a batch.)"""
@@ -88,18 +88,6 @@ class EmbeddedBroker:
     """MQTT 5."""
     pid: int
     """Process id of the broker."""
-
-
-def free_ports(count: int) -> list[int]:
-    """``count`` different TCP ports that nobody listened on a moment ago."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in held]
-    finally:
-        for one in held:
-            one.close()
 
 
 @asynccontextmanager

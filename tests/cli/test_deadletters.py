@@ -15,8 +15,9 @@ from gateway.forward.deadletters import Spool, write_letter
 from gateway.forward.payload import Poison
 from gateway.reader import Frames, Reader
 from gateway.runtime.making import load_configuration
+from gateway.testing.ports import free_port
 from tests.forward import vectors
-from tests.mosquitto import Mosquitto, free_port
+from tests.mosquitto import Mosquitto
 from tests.platform import Platform, until
 
 SCHEMAS = {vectors.PRESS_ID: vectors.PRESS.encode(), vectors.LIMITS_ID: vectors.LIMITS.encode()}

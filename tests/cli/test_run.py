@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from gateway.cli.run import duration, loop_factory
+from gateway.testing.ports import free_ports
 
 PROGRAM = """
 import asyncio, sys
@@ -139,7 +140,7 @@ observe: {{http: "127.0.0.1:{http}", log_format: json}}
 
 
 @pytest.fixture
-def config(tmp_path, free_ports):
+def config(tmp_path):
     closed, http = free_ports(2)
     path = tmp_path / "gateway.yaml"
     path.write_text(CONFIG.format(closed=closed, http=http))

@@ -13,6 +13,7 @@ from gateway.model.faults import ConfigFault
 from gateway.model.types import DataType
 from gateway.sdk.manifest import manifests
 from gateway.sdk.simulator import Simulator
+from gateway.testing.ports import free_ports
 
 CONFIG = """
 gateway: {{id: test}}
@@ -51,7 +52,7 @@ def read(xingsha):
 
 
 @pytest.fixture
-def config(tmp_path, free_ports):
+def config(tmp_path):
     hall, yard = free_ports(2)
     path = tmp_path / "plant.yaml"
     path.write_text(CONFIG.format(hall=hall, yard=yard), "utf-8")

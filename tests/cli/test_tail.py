@@ -20,7 +20,8 @@ from gateway.model.schema import Column, Schema, schema_id
 from gateway.model.types import DataType
 from gateway.sdk.sink import Message
 from gateway.sinks import make_sink, sink_model
-from tests.mosquitto import Mosquitto, free_port
+from gateway.testing.ports import free_port
+from tests.mosquitto import Mosquitto
 from tests.sinks.authority import Authority
 
 NOON = 1_795_435_200_000_000_000

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import random
 import signal
-import socket
 import sqlite3
 import time
 import urllib.error
@@ -20,6 +17,7 @@ import pytest
 
 from benchmarks.pattern import Pattern, parse_change
 from benchmarks.processes import Setting, plant, run_folder
+from gateway.testing.ports import free_port
 
 SCAN = 0.1
 COMMIT_WINDOW = 2.0
@@ -31,17 +29,9 @@ def running(workers, devices=6):
     """A plant, and a gateway with an HTTP port; not yet started."""
     setting = Setting(Pattern(devices, 250, parse_change("all")), scan=f"{SCAN * 1000:g}ms", workers=workers)
     with run_folder() as folder, plant(setting, folder) as run:
-        run.port = quiet_port()
+        run.port = free_port()
         configure(run, workers)
         yield run
-
-
-def quiet_port():
-    """A free port that no connection of another program is given before the gateway listens on it."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 def configure(run, workers):

@@ -13,7 +13,8 @@ import pytest
 
 from gateway.model.faults import AuthFault, ConfigFault, LinkLost
 from gateway.sdk.sink import Message, Rejected
-from tests.mosquitto import Mosquitto, free_port
+from gateway.testing.ports import free_port
+from tests.mosquitto import Mosquitto
 from tests.platform import until
 from tests.scripted_broker import ScriptedBroker
 from tests.sinks.connecting import BIRTH, BYE, STATUS, WILL, deliver, fault_of, retained, sink

@@ -14,7 +14,8 @@ import pytest
 
 from gateway.model.faults import ConfigFault, LinkLost
 from gateway.testing import broker as room
-from gateway.testing.broker import embedded_broker, free_ports
+from gateway.testing.broker import embedded_broker
+from gateway.testing.ports import free_port, free_ports
 
 
 def alive(pid):
@@ -133,7 +134,7 @@ def test_tries_other_ports_when_one_is_taken_in_between(monkeypatch):
 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        offers = [[taken.getsockname()[1], free_ports(1)[0]], free_ports(2)]
+        offers = [[taken.getsockname()[1], free_port()], free_ports(2)]
         monkeypatch.setattr(room, "free_ports", lambda count: offers.pop(0))
         broker = asyncio.run(scene())
     assert not offers

@@ -14,7 +14,8 @@ from gateway.model.frame import Frame
 from gateway.model.schema import Column, Schema, schema_id
 from gateway.model.types import DataType
 from gateway.reader import Frames
-from gateway.testing.broker import embedded_broker, free_ports
+from gateway.testing.broker import embedded_broker
+from gateway.testing.ports import free_port
 from gateway.testing.subscriber import Subscriber, account
 
 SCHEMA = Schema(
@@ -62,7 +63,7 @@ def test_counts_what_came_what_is_missing_and_what_came_twice():
 
 
 def test_says_that_the_broker_is_not_there():
-    port = free_ports(1)[0]
+    port = free_port()
     with pytest.raises(LinkLost, match=f"broker 127.0.0.1:{port}: "):
         asyncio.run(Subscriber().run("127.0.0.1", port))
 
@@ -99,7 +100,7 @@ def test_as_a_program_nothing_came_or_no_broker():
     done = asyncio.run(scene())
     assert done.returncode == 1
     assert done.stdout.startswith("0 batches · 0 values")
-    done = program(free_ports(1)[0])
+    done = program(free_port())
     assert done.returncode == 1
     assert done.stderr.startswith("error [link_lost]: broker 127.0.0.1:")
     assert "Traceback" not in done.stderr

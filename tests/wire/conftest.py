@@ -1,10 +1,11 @@
 """What the tests of links share: both event loops, and a peer whose every byte is scripted."""
 
 import asyncio
-import socket
 
 import pytest
 import uvloop
+
+from gateway.testing import ports
 
 
 @pytest.fixture(params=[uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
@@ -87,5 +88,4 @@ def wants():
 
 @pytest.fixture
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
+    return ports.free_port()
