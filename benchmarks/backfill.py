@@ -68,7 +68,7 @@ def measure(folder: Path, outage: float, *, order: str = "fresh_first") -> dict[
             **end(run),
         }
     result["duplicated"] -= result["repeated"]  # sent, and not acknowledged when the broker went: known by the number
-    told = f"{result['backlog_points_per_s'] or 0:,} points/s of backlog beside the live ones"
+    told = f"{backlog:,} points of backlog in {result['drain_s']:g} s beside the live ones"
     return result | {"remark": told}
 
 

@@ -1,6 +1,6 @@
 """All speed scenarios in one go, each against the verifying subscriber; a table, a JSON line, the tables of the docs.
 
-    script/bench suite                     about four minutes
+    script/bench suite                     about five minutes
     script/bench suite --short             the same scenarios, windows of a few seconds
     script/bench suite linger backfill     some of them
     script/bench suite --write-docs        all, then profile and growth, and the tables of docs/performance.md
@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from benchmarks import backfill, growth, profile, serial, startup
+from benchmarks import backfill, growth, profile, serial, startup, workers
 from benchmarks.pattern import Pattern, parse_change
 from benchmarks.pipeline import circumstances, measure, sound
 from benchmarks.processes import ROOT, Setting, Unfit, run_folder
@@ -99,7 +99,10 @@ CASES: Final = (
     )),
     Case("small-max", "5,000 × 20, back to back", _pipeline(5000, 20, "0s", units_per_port=50), 8.0),
     Case("fast", "10 × 1,000 at 100 ms", _pipeline(10, 1000, "100ms"), 10.0),
-    Case("half-load", "100 × 1,000 at 80 ms (half load)", _pipeline(100, 1000, "80ms"), 10.0, (
+    Case("half-load", "100 × 1,000 at 80 ms (half of 2,500,000/s)", _pipeline(100, 1000, "80ms"), 10.0, (
+        Target("latency_since_answer_ms.p99", LINGER_MS + 30, "ms p99"),
+    )),
+    Case("half-max", "100 × 1,000 at 8 ms (half of the maximum here)", _pipeline(100, 1000, "8ms"), 10.0, (
         Target("latency_since_answer_ms.p99", LINGER_MS + 30, "ms p99"),
     )),
     Case("three-lanes", "100 × 1,000 at 1 s, three lanes", _pipeline(100, 1000, "1s", lanes=3), 10.0),
@@ -115,6 +118,9 @@ CASES: Final = (
     )),
     Case("start-small", "start with 5,000 × 20 tags", partial(startup.measure, 5000, 20, 50), 1.0, (
         Target("all_delivered_s", 5.0, "s"),
+    )),
+    Case("workers", "100 × 1,000, back to back, 2 workers of 20 % of a core each", workers.measure, 5.0, (
+        Target("speed_up", 1.8, "× one worker", at_least=True),
     )),
     Case("rtu", "RTU: 8 lines of 115,200 baud, 4 units each", serial.measure, 10.0),
 )  # fmt: skip
