@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic_ns
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import structlog
 
@@ -25,7 +25,7 @@ from gateway.config.base import ConnectionConfig
 from gateway.model.faults import Busy, Fault, LinkLost
 from gateway.model.quality import is_bad, quality_label
 from gateway.observe.status import DeviceState
-from gateway.sdk.adapter import Adapter, Session
+from gateway.sdk.adapter import Adapter, Reads, Session
 
 log = structlog.get_logger("collect")
 
@@ -160,7 +160,7 @@ class Endpoint:
         started = monotonic_ns()
         try:
             watchdog.start(job.watchdog, job.device.status.name)
-            await session.read(job.plan, readings)
+            await cast("Reads", session).read(job.plan, readings)
             clock = monotonic_ns()
             now = clock + self._clock.offset
             frames = job.normaliser.frames(readings, now, clock)

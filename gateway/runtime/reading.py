@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from time import monotonic_ns, time_ns
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from gateway.collect.groups import poll_groups
 from gateway.collect.normalise import Normaliser
@@ -15,7 +15,7 @@ from gateway.model.schema import Schema
 from gateway.model.types import Value
 from gateway.model.view import FrameView
 from gateway.runtime.making import make_adapter
-from gateway.sdk.adapter import Adapter, Readings, Session
+from gateway.sdk.adapter import Adapter, Readings, Reads, Session
 
 
 class TagReading(NamedTuple):
@@ -73,7 +73,7 @@ async def _read_device(
         try:
             if isinstance(session, Fault):
                 raise session
-            await session.read(plan, readings)
+            await cast("Reads", session).read(plan, readings)
             normaliser.frames(readings, time_ns(), monotonic_ns())
         except Fault as fault:
             normaliser.lost(fault.quality, time_ns())

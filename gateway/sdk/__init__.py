@@ -28,16 +28,20 @@ from gateway.sdk.adapter import (
     Probed,
     Probes,
     Readings,
+    Reads,
     Request,
     Session,
     Write,
     Writes,
 )
+from gateway.sdk.browse import Browses, Node
+from gateway.sdk.push import Feed, Feeds, Push, ReadsHistory, Subscribes
 from gateway.sdk.sink import Message, Rejected, Sink, SinkSession, Topics
 
 __all__ = [
-    "Access", "Adapter", "AdapterModels", "AuthFault", "Busy", "ConfigFault", "ConnectionConfig", "DataType",
-    "DeviceConfig", "Fault", "Limits", "LinkLost", "Message", "Model", "Plan", "Probed", "Probes", "ProtocolFault",
-    "Quality", "Readings", "Rejected", "Request", "Session", "Sink", "SinkConfig", "SinkSession", "TagConfig",
-    "TagFault", "Timeout", "Topics", "Value", "Write", "Writes",
+    "Access", "Adapter", "AdapterModels", "AuthFault", "Browses", "Busy", "ConfigFault", "ConnectionConfig", "DataType",
+    "DeviceConfig", "Fault", "Feed", "Feeds", "Limits", "LinkLost", "Message", "Model", "Node", "Plan", "Probed",
+    "Probes", "ProtocolFault", "Push", "Quality", "Readings", "Reads", "ReadsHistory", "Rejected", "Request", "Session",
+    "Sink", "SinkConfig", "SinkSession", "Subscribes", "TagConfig", "TagFault", "Timeout", "Topics", "Value", "Write",
+    "Writes",
 ]  # fmt: skip

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from gateway.config.base import AdapterModels, ConnectionConfig, DeviceConfig, TagConfig
 from gateway.model.faults import Fault
 from gateway.model.quality import Quality
 from gateway.model.types import Value
+from gateway.sdk.push import Codes, Column, Push, Tags, Times
 from gateway.wire.registers import RegisterTable
 
 
@@ -39,20 +40,33 @@ class Plan:
     """How many times the poll waits for the device (1 when all requests are pipelined)."""
     wire_time: float = 0.0
     """Seconds that one poll occupies the line, on a line whose speed is known (serial); 0: not known."""
+    push: Push | None = None
+    """Present when the device sends these tags by itself: the session gets a feed for them, and they are not polled."""
+
+
+class Columns(NamedTuple):
+    """Values of several tags of one type, as a poll brought them: see `Readings.put`."""
+
+    tags: Tags
+    values: Column
+    quality: Codes | None
+    times: Times | None
 
 
 class Readings:
     """What one poll brought. The runtime makes it, the session fills it in, the normaliser reads it.
 
     With a register table: write reply bytes into ``image`` (a bytearray of ``table.size`` + 1 bytes, zeroed at first,
-    kept between polls). Without: call `set` for each tag. Either way, call `fail` for what could not be read.
+    kept between polls). Without: call `put` for whole columns, or `set` for each tag. Either way, call `fail` for what
+    could not be read.
     """
 
-    __slots__ = ("failures", "image", "times", "values")
+    __slots__ = ("columns", "failures", "image", "times", "values")
 
     def __init__(self, size: int, table: RegisterTable | None) -> None:
         self.image: bytearray | None = table.image() if table else None
         self.values: list[Value | None] = [] if table else [None] * size
+        self.columns: list[Columns] = []
         self.times: dict[int, int] = {}
         self.failures: dict[int, Quality] = {}
 
@@ -64,6 +78,10 @@ class Readings:
         if time:
             self.times[tag] = time
 
+    def put(self, tags: Tags, values: Column, *, quality: Codes | None = None, times: Times | None = None) -> None:
+        """Give raw values of several tags of the same type at once: see `Feed.put`, which takes the same."""
+        self.columns.append(Columns(tags, values, quality, times))
+
     def fail(self, request: Request, why: Fault | Quality) -> None:
         """Mark all tags of a request as not read, with the reason."""
         quality = why.quality if isinstance(why, Fault) else why
@@ -71,9 +89,10 @@ class Readings:
             self.failures[tag] = quality
 
     def clear(self) -> None:
-        """Forget failures and source times before the next poll; image and values stay."""
+        """Forget failures, columns and source times before the next poll; image and values stay."""
         self.failures.clear()
         self.times.clear()
+        self.columns.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +106,13 @@ class Limits:
 
 
 class Session(Protocol):
-    """Lives as long as one established connection."""
+    """Lives as long as one established connection. What it can do, it shows by its methods: `Reads`, `Subscribes`,
+    `Writes`, `ReadsHistory`."""
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """Capability of a session: it can be asked for values."""
 
     async def read(self, plan: Plan, out: Readings) -> None:
         """Carry out a plan's requests, in order, and fill ``out``.
@@ -155,6 +180,6 @@ class AdapterModule(Protocol):
 
 
 __all__ = [
-    "Adapter", "AdapterModels", "AdapterModule", "ConnectionConfig", "DeviceConfig", "Limits", "Plan", "Probed",
-    "Probes", "Readings", "Request", "Session", "TagConfig", "Write", "Writes",
+    "Adapter", "AdapterModels", "AdapterModule", "Columns", "ConnectionConfig", "DeviceConfig", "Limits", "Plan",
+    "Probed", "Probes", "Readings", "Reads", "Request", "Session", "TagConfig", "Write", "Writes",
 ]  # fmt: skip
