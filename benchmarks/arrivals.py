@@ -3,8 +3,11 @@
     script/bench arrivals
 
 Runs in one process, without journal and lanes: CPU (user + system) per call and per value, from the feed's normaliser
-to the frame. ``sample``: 4 tags of one device in each call, all changing. ``ruled``: the same tags, one with a deadband.
-``failing``: the same, and one tag is bad each time, so that the arrays are needed. ``column``: 10,000 tags in each call.
+to the frame.
+
+- ``sample``: 4 tags of one device in each call, all changing; ``ruled``: the same tags, one with a deadband;
+- ``failing``: the same, and one tag is bad each time, so that the arrays are needed;
+- ``column``: 10,000 tags in each call.
 """
 
 from __future__ import annotations
