@@ -1,0 +1,258 @@
+"""Receiver of answers: sans-io, safe however the bytes are split, bounded in memory.
+
+Answers are told apart by their PDU reference: several requests may be under way, and the answer to one that was given
+up is recognised and dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from adapters.s7.codec import (
+    ACK,
+    ANSWER,
+    ANSWER_HEADER,
+    CONFIRM,
+    DATA,
+    DISCONNECT,
+    DT,
+    GOOD,
+    ITEM_HEADER,
+    JOB,
+    JOB_HEADER,
+    LENGTH_UNITS,
+    READ,
+    REFERENCE_AT,
+    SETUP,
+    TRANSPORT_ERROR,
+    USER_DATA,
+    WRITE,
+    Ask,
+)
+from gateway.model.faults import ProtocolFault
+
+_PARAMETERS: Final[dict[int, int]] = {SETUP: 8, READ: 2, WRITE: 2}
+"""Function → bytes of the parameter of a good answer; user data have no function."""
+LARGEST: Final = 2048
+"""Bytes of the longest telegram before a PDU size was agreed on."""
+
+
+class Chunk:
+    """Requests that go out in one write, as bytes, with what is expected in return."""
+
+    __slots__ = ("asks", "data", "heads", "references")
+
+    def __init__(self, asks: Sequence[Ask]) -> None:
+        self.asks = tuple(asks)
+        self.data = bytearray().join(ask.frame for ask in asks)
+        self.references: list[int] = []
+        """Where in the data the references stand."""
+        at = 0
+        for ask in asks:
+            self.references.append(at + REFERENCE_AT)
+            at += len(ask.frame)
+        self.heads = tuple(
+            tuple(bytes((GOOD, 4)) + (8 * size & 0xFFFF).to_bytes(2, "big") for _, size in ask.parts) for ask in asks
+        )
+        """Per request and item: how a good answer begins, usually."""
+
+
+class S7Exchange:
+    """See the module. Before the first chunk, `connecting` awaits the confirmation of the connection."""
+
+    __slots__ = (
+        "_chunk", "_first", "_image", "_next", "_open", "_rest", "_telegram", "abandoned", "answered", "body",
+        "confirmed", "connecting", "declined", "largest", "refused", "strays",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.answered = 0
+        self.refused: list[tuple[int, int, int]] = []
+        """(position in the chunk, item or -1 for all of them, code) of what the CPU refused."""
+        self.body: tuple[bytes, bytes] = (b"", b"")
+        """Parameter and data of the last answer that is neither to a read nor to a write."""
+        self.strays = 0
+        """Answers that belonged to nothing under way."""
+        self.abandoned: set[int] = set()
+        """References of requests that were given up, and that the CPU may still be working on."""
+        self.largest = LARGEST
+        """Bytes of the longest telegram that is taken."""
+        self.connecting = False
+        self.confirmed = False
+        self.declined: int | None = None
+        """Reason in a DR with which the CPU declined the connection."""
+        self._rest = b""
+        self._telegram = b""  # what arrived of a telegram in several DT units
+        self._next = 1
+        self._first = 0
+        self._open = 0  # one bit per request of the chunk that has no answer yet
+        self._chunk = Chunk(())
+        self._image = bytearray()
+
+    def connect(self) -> None:
+        """Expect the confirmation of a connection."""
+        self.connecting = True
+        self.answered = 0
+
+    def begin(self, chunk: Chunk, image: bytearray) -> bytes:
+        """Number the requests, expect their answers, their data in ``image``; return the bytes to send."""
+        count = len(chunk.asks)
+        first = self._next
+        if first + count > 0x10000:
+            first = 1
+        self._first = first
+        self._next = first + count
+        self._open = (1 << count) - 1
+        self._chunk = chunk
+        self._image = image
+        self.answered = 0
+        if self.refused:
+            self.refused = []
+        data = chunk.data
+        for number, at in enumerate(chunk.references, first):
+            data[at] = number >> 8
+            data[at + 1] = number & 0xFF
+        return bytes(data)
+
+    def end(self) -> None:
+        """Expect nothing any more; half an answer is kept, so that the next one is found behind it."""
+        self.connecting = False
+        for index in range(len(self._chunk.asks)):
+            if self._open >> index & 1:
+                self.abandoned.add(self._first + index)
+        self._open = 0
+
+    def feed(self, data: bytes) -> bool:
+        """Take bytes; True when all that is expected has arrived. Raises ProtocolFault."""
+        if self._rest:
+            data = self._rest + data
+        at = 0
+        end = len(data)
+        while end - at >= DATA:
+            length = data[at + 2] << 8 | data[at + 3]
+            if data[at] != 3 or not DATA <= length <= self.largest + DATA:
+                raise ProtocolFault("what arrives is not ISO-on-TCP", data=data[at:])
+            if length > end - at:
+                break
+            done = self._unit(data[at : at + length])
+            at += length
+            if done:
+                break  # what is behind the last answer belongs to nobody: it is looked at with what comes next
+        self._rest = data[at:]
+        return not (self._open or self.connecting)
+
+    def _unit(self, unit: bytes) -> bool:
+        """Take one TPKT; True when it completes what is expected."""
+        kind = unit[5] & 0xF0
+        if kind == DT and unit[4] == 2:
+            return self._part(unit)
+        if kind == CONFIRM and self.connecting:
+            self.confirmed = True
+        elif kind == DISCONNECT and self.connecting:
+            self.declined = unit[10] if len(unit) > 10 else 0
+        elif kind == DISCONNECT:
+            raise ProtocolFault("the CPU ends the connection", data=unit)
+        elif kind == TRANSPORT_ERROR:
+            raise ProtocolFault("the CPU does not understand our transport unit", data=unit)
+        else:
+            raise ProtocolFault(f"transport unit {unit[5]:#04x} comes out of turn", data=unit)
+        self.connecting = False
+        self.answered += 1
+        return True
+
+    def _part(self, unit: bytes) -> bool:
+        """Take a DT; the last of a telegram has its end marked."""
+        if self._telegram or not unit[6] & 0x80:
+            self._telegram += unit[DATA:]
+            if len(self._telegram) > self.largest:
+                raise ProtocolFault("a telegram does not end", data=self._telegram)
+            if not unit[6] & 0x80:
+                return False
+            unit = unit[:DATA] + self._telegram
+            self._telegram = b""
+        return self._answer(unit)
+
+    def _answer(self, unit: bytes) -> bool:
+        """Take a telegram behind ``DATA`` bytes; True when it is the last that is expected."""
+        if len(unit) < DATA + JOB_HEADER or unit[DATA] != 0x32:
+            raise ProtocolFault("what arrives is not S7 communication", data=unit)
+        kind = unit[DATA + 1]
+        header = ANSWER_HEADER if kind in (ACK, ANSWER) else JOB_HEADER
+        parameter = unit[DATA + 6] << 8 | unit[DATA + 7]
+        data = unit[DATA + 8] << 8 | unit[DATA + 9]
+        if kind not in (JOB, ACK, ANSWER, USER_DATA) or DATA + header + parameter + data != len(unit):
+            raise ProtocolFault("the lengths in an S7 telegram do not add up", data=unit)
+        number = unit[REFERENCE_AT] << 8 | unit[REFERENCE_AT + 1]
+        index = number - self._first
+        if not (0 <= index < len(self._chunk.asks) and self._open >> index & 1) or kind == JOB:
+            self.strays += 1
+            if kind != JOB:
+                self.abandoned.discard(number)
+            return False
+        start = DATA + header + parameter
+        error = unit[DATA + 10] << 8 | unit[DATA + 11] if header == ANSWER_HEADER else 0
+        if error:
+            self.refused.append((index, -1, error))
+        else:
+            self._take(index, unit, DATA + header, start)
+        self._open ^= 1 << index
+        self.answered += 1
+        return not self._open
+
+    def _take(self, index: int, unit: bytes, parameter: int, data: int) -> None:
+        """Take an answer that refuses nothing as a whole; where its parameter and its data begin."""
+        ask = self._chunk.asks[index]
+        wanted = _PARAMETERS.get(ask.function)
+        if wanted is None:
+            fits = unit[DATA + 1] == USER_DATA
+        else:
+            fits = unit[DATA + 1] == ANSWER and data - parameter == wanted and unit[parameter] == ask.function
+        if not fits:
+            raise ProtocolFault("the answer is to another function than the one that was asked", data=unit)
+        if ask.function == READ:
+            self._read(index, ask, unit, data)
+        elif ask.function == WRITE:
+            if len(unit) - data != 1:
+                raise ProtocolFault("the answer to a write has not one return code", data=unit)
+            if unit[data] != GOOD:
+                self.refused.append((index, 0, unit[data]))
+        else:
+            self.body = unit[parameter:data], unit[data:]
+
+    def _read(self, index: int, ask: Ask, unit: bytes, at: int) -> None:
+        """Take the items of an answer to a read; items of odd size, but the last, are followed by a fill byte."""
+        parts, heads, image = ask.parts, self._chunk.heads[index], self._image
+        end = len(unit)
+        if unit[at - 1] != len(parts):
+            raise ProtocolFault(f"the answer has {unit[at - 1]} items instead of {len(parts)}", data=unit)
+        good: list[tuple[int, int, int]] = []
+        for item, (start, size) in enumerate(parts):
+            if unit.startswith(heads[item], at):
+                stop = at + ITEM_HEADER + size
+                good.append((start, size, stop))
+            else:
+                stop = self._odd(index, item, size, unit, at)
+                if unit[at] == GOOD:
+                    good.append((start, size, stop))
+            at = stop + (stop - at & 1)
+        if end not in (stop, at):
+            raise ProtocolFault("the items of an answer do not fill it", data=unit)
+        for start, size, stop in good:
+            image[start : start + size] = unit[stop - size : stop]
+
+    def _odd(self, index: int, item: int, size: int, unit: bytes, at: int) -> int:
+        """Take an item that is refused, or comes in an unusual transport size; return where it ends."""
+        header = unit[at : at + ITEM_HEADER]
+        if not header:
+            raise ProtocolFault("an item is missing in an answer", data=unit)
+        if header[0] != GOOD:
+            self.refused.append((index, item, header[0]))
+            # Refused items have a length of 0, and some CPUs leave off what is behind the code of the last one.
+            return min(at + ITEM_HEADER, len(unit))
+        if len(header) < ITEM_HEADER or header[1] not in LENGTH_UNITS:
+            raise ProtocolFault("an item comes in a form that S7 does not have", data=unit)
+        found = (header[2] << 8 | header[3]) // LENGTH_UNITS[header[1]]
+        if found != size:
+            raise ProtocolFault(f"an item has {found} bytes instead of {size}", data=unit)
+        return at + ITEM_HEADER + size
