@@ -101,7 +101,9 @@ class Cpu:
         """False: reads and writes are refused as an S7-1500 does it by default."""
         self.remote_tsaps: set[bytes] = set()
         """TSAPs that are there; empty: any."""
-        self.identity = {1: "Xingsha", 2: "CPU 1515-2 PN", 5: "S V-L9AA00000001", 7: "CPU 1515-2 PN"}
+        self.identity = {
+            1: "Xingsha", 2: "PLC_1", 3: "", 4: "Simulated Equipment", 5: "S V-L9AA00000001", 7: "CPU 1515-2 PN",
+        }  # fmt: skip
         """Component identification by index; empty: the lists are refused."""
         self.order_number = "6ES7 515-2AM01-0AB0"
         self.firmware = (2, 8, 1)
