@@ -25,6 +25,13 @@ SETUP: Final[dict[str, Reason]] = {
         "适配器的 adapter.toml 无法读取或不完整",
         "补充提示中的内容；可参照 adapters/modbus/adapter.toml。",
     ),
+    "sdk_unsuitable": Reason(
+        "The adapter was written for another version of gateway.sdk",
+        "Install the version of the adapter that fits this gateway, or the gateway that the adapter was written for; "
+        "docs/adapters.md tells what changed.",
+        "该适配器是为另一版本的 gateway.sdk 编写的",
+        "安装与本网关匹配的适配器版本，或安装适配器所要求的网关版本；变更说明见 docs/adapters.md。",
+    ),
     "no_simulator": Reason(
         "The adapter brings no simulator",
         "Use the real device, or leave it out with --device.",
