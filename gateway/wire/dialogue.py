@@ -39,7 +39,8 @@ class Dialogue:
     async def listen(self, question: bytes, then: Callable[[bytes], object]) -> NoReturn:
         """Send what makes the peer send by itself, and call ``then`` with each frame, for ever.
 
-        Raises OutOfStep when nothing comes for the length of the time-out, LinkLost, ProtocolFault.
+        Raises OutOfStep when nothing comes for the length of the time-out, LinkLost, ProtocolFault, and any Fault that
+        ``then`` raises.
         """
         await self._exchange(question, Frames(self._framing, then), 0)
         raise LinkLost(f"{self.link.name}: the peer ended")

@@ -68,7 +68,7 @@ class Frames:
     """A receiver (see `gateway.wire.link`) that takes a stream apart, and complains of what nobody asked for.
 
     ``then``: is called with each frame; the receiver is never complete, for a peer that sends by itself. Without, call
-    `begin` before each request, and find the answers in ``found``. What ``then`` raises must be a ProtocolFault.
+    `begin` before each request, and find the answers in ``found``. ``then`` may raise a Fault, which ends the exchange.
     """
 
     __slots__ = ("_framing", "_rest", "_seen", "_then", "_wanted", "answered", "found")

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Self, cast
 
-from gateway.model.faults import LinkLost, ProtocolFault
+from gateway.model.faults import Fault, LinkLost
 from gateway.wire.connect import os_fault
 from gateway.wire.framing import Frames, Framing
 from gateway.wire.link import WRITE_BUFFER
@@ -90,7 +90,7 @@ class Peer(asyncio.Protocol):
         """Cut into frames; hang up on one who breaks the protocol."""
         try:
             self._receiver.feed(data)
-        except ProtocolFault:
+        except Fault:
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002

@@ -32,6 +32,12 @@ SETUP: Final[dict[str, Reason]] = {
         "该适配器是为另一版本的 gateway.sdk 编写的",
         "安装与本网关匹配的适配器版本，或安装适配器所要求的网关版本；变更说明见 docs/adapters.md。",
     ),
+    "folder_exists": Reason(
+        "A folder of that name is there already",
+        "Choose another name or place; nothing was changed in the one that is there.",
+        "同名文件夹已存在",
+        "换一个名称或位置；已有的文件夹没有改动。",
+    ),
     "no_simulator": Reason(
         "The adapter brings no simulator",
         "Use the real device, or leave it out with --device.",
