@@ -22,6 +22,7 @@ from gateway.bus.rate import Rate
 from gateway.bus.recent import Recent
 from gateway.bus.retention import merge
 from gateway.bus.store import Row, State, Store, StoreDamaged, StoreStuck
+from gateway.bus.waiting import Waiting
 from gateway.bus.writer import Writer
 from gateway.config.root import BusConfig, Order, WhenFull
 from gateway.model.batch import Gap
@@ -68,7 +69,7 @@ class LocalBus:
         self._save: asyncio.TimerHandle | None = None
         self._held_back = self._closing = False
         self._room = asyncio.Event()
-        self._flushers: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiting = Waiting()
         self._lost: Gap | None = None
         self._rate = Rate(time.monotonic())
         self._failure: BaseException | None = None
@@ -155,7 +156,7 @@ class LocalBus:
         if self._linger is None:
             self._linger = self._loop.call_later(self._config.linger, self._seal)
         self._open.gaps = merge([*self._open.gaps, *batch.gaps])
-        self._flushers = [(turn - (turn == batch.turn), waiter) for turn, waiter in self._flushers]
+        self._waiting.given_up(batch.turn)
         return True
 
     @property
@@ -176,10 +177,18 @@ class LocalBus:
         if self._anything_open:
             self._seal()
         if self._done < self._turn:
-            waiter = self._loop.create_future()
-            self._flushers.append((self._turn, waiter))
-            await waiter
+            await self._waiting.until(self._turn)
             self.check()
+
+    def when_durable(self, then: Callable[[], None], lost: Callable[[], None]) -> None:
+        """See the protocol."""
+        turn = self._turn + self._anything_open
+        if self._failure is not None:
+            self._loop.call_soon(lost)
+        elif turn <= self._done:
+            self._loop.call_soon(then)
+        else:
+            self._waiting.add(turn, then, lost)
 
     # Reading
 
@@ -291,7 +300,7 @@ class LocalBus:
             consumer.committed(len(outcome.rows))
         self._pending -= outcome.weight
         self._done = max(self._done, outcome.turn)
-        self._wake_flushers()
+        self._waiting.reached(self._done)
         self._hold_back(outcome)
 
     def _note_state(self, state: State) -> None:
@@ -344,17 +353,6 @@ class LocalBus:
         if self.has_room:
             self._room.set()
 
-    def _wake_flushers(self) -> None:
-        waiting = []
-        for turn, waiter in self._flushers:
-            if waiter.done():
-                continue
-            if turn <= self._done or self._failure is not None:
-                waiter.set_result(None)
-            else:
-                waiting.append((turn, waiter))
-        self._flushers = waiting
-
     # Ending
 
     def check(self) -> None:
@@ -372,7 +370,7 @@ class LocalBus:
         self._failure = error
         if not self._broken.done():
             self._broken.set_result(None)
-        self._wake_flushers()
+        self._waiting.end()
         self._room.set()
         for consumer in self._consumers.values():
             consumer.wake()

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import NoReturn, Protocol
 
@@ -73,6 +74,12 @@ class Bus(Protocol):
 
     async def room(self) -> None:
         """Wait until there is room."""
+
+    def when_durable(self, then: Callable[[], None], lost: Callable[[], None]) -> None:
+        """Call ``then`` once all that was published by now is committed; ``lost`` when some of it had to be given up.
+
+        Neither closes the open batch nor hurries it. Called in the loop, never from within this call.
+        """
 
     async def flush(self) -> None:
         """Close the open batch now and wait until it is committed."""

@@ -11,9 +11,11 @@ import structlog
 
 from gateway.bus.protocol import Bus
 from gateway.collect.clock import LOOK_SECONDS, Clock, vouched_by
-from gateway.collect.device import Notify, PolledDevice, PollJob, jobs_of
+from gateway.collect.device import Notify, PolledDevice, jobs_of
 from gateway.collect.endpoint import Endpoint
+from gateway.collect.feeds import DeviceFeeds
 from gateway.collect.groups import poll_groups
+from gateway.collect.normalise import Normaliser
 from gateway.collect.schedule import Schedule
 from gateway.config.base import ConnectionConfig
 from gateway.config.root import BusKind, Configuration
@@ -44,9 +46,10 @@ class Collector:
         for name, members in _by_connection(configuration).items():
             connection = configuration.connections[name]
             adapter = make(connection)
-            devices = [self._device(configuration, device, connection, adapter) for device in members]
+            feeds = DeviceFeeds(name, bus, self.clock)
+            devices = [self._device(configuration, device, connection, adapter, feeds) for device in members]
             self.devices.extend(devices)
-            self.endpoints[name] = Endpoint(name, connection, adapter, devices, bus, schedule, self.clock)
+            self.endpoints[name] = Endpoint(name, connection, adapter, devices, feeds, bus, schedule, self.clock)
         self._clock_changed(self.clock.known)
         schedule.add(LOOK_SECONDS, self._look)
 
@@ -67,9 +70,13 @@ class Collector:
             device.status.line_load = min(1.0, device.status.poll_seconds / running)
         return [device.status for device in self.devices]
 
-    def jobs(self) -> Iterator[PollJob]:
-        """Every poll group; its normaliser has the values as last read."""
-        return iter(jobs_of(self.devices))
+    def normalisers(self) -> Iterator[Normaliser]:
+        """Of every poll group, polled or pushed: they have the values as last read."""
+        for job in jobs_of(self.devices):
+            yield job.normaliser
+        for endpoint in self.endpoints.values():
+            for feed in endpoint.feeds.members:
+                yield feed.normaliser
 
     def _look(self, skipped: int) -> None:  # noqa: ARG002 - told by the schedule
         before = self.clock.stretch
@@ -88,18 +95,26 @@ class Collector:
             log.warning("clock_not_trusted", reason="clock_not_trusted")
         elif corrected:
             log.info("clock_trusted", corrected_stretches=corrected)
-        for job in self.jobs():
-            job.normaliser.flags = self.clock.flags
+        for normaliser in self.normalisers():
+            normaliser.flags = self.clock.flags
 
     def _device(
-        self, configuration: Configuration, name: str, connection: ConnectionConfig, adapter: Adapter
+        self,
+        configuration: Configuration,
+        name: str,
+        connection: ConnectionConfig,
+        adapter: Adapter,
+        feeds: DeviceFeeds,
     ) -> PolledDevice:
         device = configuration.devices[name]
         polled = PolledDevice.of(device, connection, self._notify)
         try:
             for group in poll_groups(device):
-                job = polled.add(group, adapter.plan(device.config, group.tags), connection.timeout)
-                self._bus.define(job.normaliser.schema)
+                plan = adapter.plan(device.config, group.tags)
+                work = (
+                    polled.add(group, plan, connection.timeout) if plan.push is None else feeds.add(group, plan, polled)
+                )
+                self._bus.define(work.normaliser.schema)
         except ConfigFault as fault:
             polled.down(DeviceState.PARKED, fault, polled.status.since)
         return polled

@@ -18,6 +18,7 @@ import structlog
 from gateway.bus.protocol import Bus
 from gateway.collect.clock import Clock
 from gateway.collect.device import PolledDevice, PollJob, jobs_of
+from gateway.collect.feeds import TICK, DeviceFeed, DeviceFeeds
 from gateway.collect.recovery import Backoff, Pace, Recovery, Scope, recovery
 from gateway.collect.schedule import Schedule
 from gateway.collect.watchdog import Watchdog
@@ -26,6 +27,7 @@ from gateway.model.faults import Busy, Fault, LinkLost
 from gateway.model.quality import is_bad, quality_label
 from gateway.observe.status import DeviceState
 from gateway.sdk.adapter import Adapter, Reads, Session
+from gateway.sdk.push import ReadsHistory, Subscribes
 
 log = structlog.get_logger("collect")
 
@@ -50,6 +52,7 @@ class Endpoint:
         config: ConnectionConfig,
         adapter: Adapter,
         devices: list[PolledDevice],
+        feeds: DeviceFeeds,
         bus: Bus,
         schedule: Schedule,
         clock: Clock,
@@ -57,6 +60,7 @@ class Endpoint:
         self.name = name
         self._clock = clock
         self.devices = devices
+        self.feeds = feeds
         self._adapter = adapter
         self._bus = bus
         self._backoff = Backoff(config.retry, config.retry_max)
@@ -71,6 +75,8 @@ class Endpoint:
         for job in jobs_of(devices):
             if job.group.scan > 0:
                 schedule.add(job.group.scan, partial(self._due, job))
+        if feeds.members:
+            schedule.add(TICK, lambda _skipped: feeds.tick())
 
     async def submit(self, work: Callable[[Session], Awaitable[T]], *, urgent: bool) -> T:
         """Have some work done with the session: a command (``urgent``, before the next poll) or a browse step (after).
@@ -105,13 +111,18 @@ class Endpoint:
         clock = monotonic_ns()
         for job in jobs_of(self.devices):
             self._settle(job, clock, final=True)
+        for feed in self.feeds.members:
+            feed.finish(self._clock.now())
 
     async def _session(self) -> float | None:
         """One session from open to close. Returns seconds to wait before the next, None: never again."""
         try:
             async with self._adapter.open() as session:
-                self._opened()
-                await self._serve(session)
+                self._opened(session)
+                if self.feeds.members:
+                    await self._serve_both(session)
+                else:
+                    await self._serve(session)
         except _Reopen:
             return 0.0
         except Fault as fault:
@@ -123,12 +134,44 @@ class Endpoint:
             self._open = False
         return 0.0
 
-    def _opened(self) -> None:
+    def _opened(self, session: Session) -> None:
         self._open = True
         self._proven = False
+        self.feeds.bridge = self._read_history if isinstance(session, ReadsHistory) else DeviceFeed.declare
         for device in self.devices:
             if not device.parked and not device.resting:
                 self._enqueue_all(device)
+
+    async def _serve_both(self, session: Session) -> None:
+        """Serve polls and work, and beside them what the devices push; whichever ends first ends the session."""
+        broken = self.feeds.opened()
+        tasks = [
+            asyncio.ensure_future(self._serve(session)),
+            asyncio.ensure_future(cast("Subscribes", session).subscribe(self.feeds)),
+        ]
+        try:
+            await asyncio.wait([*tasks, broken], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            ended = [future for future in (broken, *tasks) if future.done() and not future.cancelled()]
+            faults = [fault for future in ended if (fault := future.exception()) is not None]
+            broken.cancel()
+        raise faults[0] if faults else LinkLost(f"connection {self.name}: the source ended its subscription")
+
+    def _read_history(self, feed: DeviceFeed, since: int, until: int) -> None:
+        """Have the device tell what a feed missed, when no poll waits; if it cannot, declare a gap."""
+
+        def told(done: asyncio.Future[Any]) -> None:
+            if (fault := done.exception()) is not None:
+                log.warning("history_not_read", device=feed.name, message=str(fault))
+                feed.declare(since, until)
+
+        future: asyncio.Future[Any] = self._loop.create_future()
+        future.add_done_callback(told)
+        self._browses.append((lambda session: cast("ReadsHistory", session).read_history(feed, since, until), future))
+        self._wake()
 
     async def _serve(self, session: Session) -> None:
         try:
@@ -263,10 +306,15 @@ class Endpoint:
     def _link_down(self, fault: Fault) -> float | None:
         rule, now = recovery(fault), self._clock.now()
         parked = rule.pace is Pace.NEVER
+        if self.feeds.arrived:
+            self._backoff.reset()
+            self.feeds.arrived = False
         for device in self.devices:
             if not device.parked:
                 device.rest(None)
                 self._device_down(device, fault, now, DeviceState.PARKED if parked else DeviceState.DOWN)
+        for feed in self.feeds.members:
+            feed.lost(fault.quality, now)
         self._abandon(fault, "outage")
         return None if parked else self._wait(rule, self._backoff, fault)
 
@@ -282,12 +330,16 @@ class Endpoint:
         try:
             result = await work(session)
         except Fault as fault:
-            future.set_exception(fault)
+            if not future.done():
+                future.set_exception(fault)
             if recovery(fault).close:
                 raise _Reopen from fault
         else:
             if not future.done():
                 future.set_result(result)
+        finally:
+            if not future.done():  # the session ended meanwhile, or the adapter has a bug: nobody is left waiting
+                future.set_exception(LinkLost(f"connection {self.name} was closed", code="link_lost"))
 
     def _due(self, job: PollJob, skipped: int) -> None:
         """Act on a tick of a job's scan rate."""

@@ -7,28 +7,32 @@ by more than its deadband leaves. No Python object is made per value, strings ap
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from gateway.collect.packing import convert, pack, texts
 from gateway.collect.reading import Bytes, Mask, Places, Reading
 from gateway.collect.shape import shape_of
 from gateway.config.base import Report, TagConfig
 from gateway.model.frame import NARROW_INDEX, Frame, FrameFlag, PackedOrList
 from gateway.model.quality import Quality
 from gateway.model.schema import Schema, schema_id
-from gateway.model.types import DTYPES, DataType, Value
+from gateway.model.types import DTYPES
 from gateway.sdk.adapter import Plan, Readings
+from gateway.sdk.push import Codes, Column, Tags, Times
 
 CONFIRMED: Final = int(FrameFlag.CONFIRMED)
 SOURCE_TIME: Final = int(FrameFlag.SOURCE_TIME)
-_FARTHEST: Final = 1 << 63
-"""ns that a value's own time may be away from ours: what an offset holds."""
+_FARTHEST: Final = 1 << 62
+"""ns, 146 years: farther from the epoch nothing is a time."""
 NO_VALUE: Final = 0x80
 """From this quality on there is no value (see model.quality)."""
+
+
+NEVER: Final = 0xFF
+"""Quality of what was never reported: equal to none."""
 
 
 class Normaliser:
@@ -49,6 +53,8 @@ class Normaliser:
         self._ranges = shape.ranges
         self._lists_from = shape.lists_from
         self._good = shape.good
+        self._places: Places = np.array(shape.layout.position, np.intp)
+        """Plan tag → schema position."""
         self.schema = Schema(device, group, shape.columns)
         self.identity = schema_id(self.schema.encode())
         self.size = len(tags)
@@ -56,7 +62,7 @@ class Normaliser:
         self._image: bytearray | None = None
         """Image of the last poll, when an equal one would decode and report the same; else None."""
         self._read: Reading | None = None
-        self._reported = self._blank(Quality.NOT_AVAILABLE)
+        self._reported = self._blank(NEVER)
         self._heartbeat = int(heartbeat * 1e9)
         self._confirm_at = 0
         self.flags = 0
@@ -74,10 +80,14 @@ class Normaliser:
         if self._read is not None and self._image is not None and image == self._image and not readings.failures:
             self._read.time = time
             if self._policy.repeats:
-                self._select(self._read, {}, time, clock, found)
+                self._select(self._read, time, clock, found)
         else:
-            self._read = self._decode(readings, time)
-            held_back = self._select(self._read, readings.times, time, clock, found)
+            own = self._own_times(readings.times) if readings.times else None
+            if readings.columns:
+                self._read, own = self._gathered(readings, time)
+            else:
+                self._read = self._decode(readings, time)
+            held_back = self._select(self._read, time, clock, found, own)
             repeatable = image is not None and not readings.failures and not held_back
             self._image = bytearray(image) if repeatable and image is not None else None
         if self._heartbeat:
@@ -106,7 +116,7 @@ class Normaliser:
             quality=quality.tobytes() if quality.any() else None,
         )
 
-    def _blank(self, quality: Quality, time: int = 0) -> Reading:
+    def _blank(self, quality: int, time: int = 0) -> Reading:
         packed = self._spans[-1].end if self._spans else 0
         return Reading(
             np.zeros(packed, np.uint8),
@@ -127,9 +137,9 @@ class Normaliser:
             for kind, first, last, start, end in self._spans:
                 values = [readings.values[tag] for tag in self._layout.order[first:last]]
                 if kind.packed:
-                    packed[start:end] = _pack(kind, values, first, bad)
+                    packed[start:end] = pack(kind, values, first, bad)
                 else:
-                    lists += _texts(kind, values, first, bad)
+                    lists += texts(kind, values, first, bad)
         quality = self._ranges.apply(packed)
         if bad or readings.failures:
             quality = self._good.copy() if quality is None else quality
@@ -151,8 +161,66 @@ class Normaliser:
                 for place in np.flatnonzero(gone):
                     lists[first - self._lists_from + int(place)] = None
 
+    def _gathered(self, readings: Readings, time: int) -> tuple[Reading, Times | None]:
+        """Decode a poll that was given in columns; with the devices' times. What no column names is not available."""
+        read = self._blank(Quality.NOT_AVAILABLE, time)
+        own: Times | None = None
+        for tags, values, quality, times in readings.columns:
+            places = self._scatter(read, tags, values, quality)
+            if times is not None:
+                own = np.zeros(self.size, np.int64) if own is None else own
+                own[places] = times
+        self._limit(read, slice(None))
+        for tag, code in readings.failures.items():
+            self._spoil(read, self._layout.position[tag], code)
+        return read, own
+
+    def _scatter(self, read: Reading, tags: Tags, values: Column, codes: Codes | None) -> Places:
+        """Put a column into a reading; returns the schema positions. Raises ValueError for tags of several types."""
+        places = self._places[tags]
+        span = next(span for span in self._spans if span.first <= places[0] < span.last)
+        if places.min() < span.first or places.max() >= span.last:
+            raise ValueError("the tags of one column must have the same type")
+        quality = np.zeros(len(places), np.uint8) if codes is None else codes.astype(np.uint8)
+        if span.type.packed:
+            packed, misfits = convert(span.type, np.asarray(values))
+            numbers = packed.view(DTYPES[span.type])
+            if misfits is not None:
+                quality[misfits & (quality < NO_VALUE)] = Quality.UNDECODABLE
+            gone = quality >= NO_VALUE
+            if gone.any():
+                numbers = np.where(gone, np.zeros(1, numbers.dtype), numbers)
+            read.packed[span.start : span.end].view(numbers.dtype)[places - span.first] = numbers
+        else:
+            bad: list[int] = []
+            found = texts(span.type, list(values), 0, bad)
+            undecodable = [place for place in bad if quality[place] < NO_VALUE]
+            quality[undecodable] = Quality.UNDECODABLE
+            for place, value, code in zip(places.tolist(), found, quality.tolist(), strict=True):
+                read.lists[place - self._lists_from] = None if code >= NO_VALUE else value
+        read.quality[places] = quality
+        return places
+
+    def _limit(self, read: Reading, places: Places | slice) -> None:
+        """Apply ranges and clamps; only the quality of some places is touched."""
+        codes = self._ranges.apply(read.packed)
+        if codes is not None:
+            quality = read.quality[places]
+            read.quality[places] = np.where(quality == Quality.GOOD, codes[places], quality)
+
+    def _spoil(self, read: Reading, place: int, code: int) -> None:
+        """Give one tag a quality; a bad one takes its value away."""
+        read.quality[place] = code
+        if code < NO_VALUE:
+            return
+        if place >= self._lists_from:
+            read.lists[place - self._lists_from] = None
+            return
+        span = next(span for span in self._spans if span.first <= place < span.last)
+        read.packed[span.start : span.end].view(DTYPES[span.type])[place - span.first] = 0
+
     def _select(
-        self, read: Reading, times: Mapping[int, int], time: int, clock: int, found: list[tuple[Frame, int]]
+        self, read: Reading, time: int, clock: int, found: list[tuple[Frame, int]], own: Times | None = None
     ) -> bool:
         """Add the frame of what is to be reported now, if anything is. True when a change is held back."""
         mask, held_back = self._policy.select(read, self._reported, self._sent, clock)
@@ -163,16 +231,47 @@ class Normaliser:
                 return held_back
             if count < self.size:
                 chosen = np.flatnonzero(mask)
+        offsets, flags = None, self.flags
+        if own is not None:
+            time, offsets, flags = self._dated(own, time)
+        self._report(read, chosen, time, clock, found, offsets=offsets, flags=flags)
+        return held_back
+
+    def _dated(self, own: Times, time: int) -> tuple[int, Times | None, int]:
+        """Time of a frame, offsets from it, flags; ``own``: the device's times, ns, 0 where it has none.
+
+        Where every value has its own time, ours says nothing, nor does it matter whether our clock can be trusted.
+        """
+        if own.all():
+            base, flags = int(own.max()), SOURCE_TIME
+        else:
+            base, flags = time, self.flags | SOURCE_TIME
+        offsets = np.where(own == 0, 0, own - base)
+        return base, offsets if offsets.any() else None, flags
+
+    def _report(
+        self,
+        read: Reading,
+        chosen: Places | None,
+        time: int,
+        clock: int,
+        found: list[tuple[Frame, int]],
+        *,
+        offsets: Times | None,
+        flags: int,
+    ) -> None:
+        """Add the frame of some places (None: all), and remember what it told. ``offsets``: ns, one per tag."""
         quality = read.quality if chosen is None else read.quality[chosen]
-        offsets = self._offsets(times, chosen, time) if times else None
+        if offsets is not None and chosen is not None:
+            offsets = offsets[chosen]
         frame = Frame(
             self.identity,
             time,
             self._columns(read, chosen),
             index=None if chosen is None else self._index(chosen),
             quality=None if read.quality is self._good or not quality.any() else quality.tobytes(),
-            offsets=offsets,
-            flags=self.flags | SOURCE_TIME if times else self.flags,
+            offsets=None if offsets is None else offsets.astype("<i8").tobytes(),
+            flags=flags,
         )
         found.append((frame, self.size if chosen is None else len(chosen)))
         self._remember(read, chosen)
@@ -180,7 +279,6 @@ class Normaliser:
             self._sent[slice(None) if chosen is None else chosen] = clock
         if self._heartbeat:
             self._silent[slice(None) if chosen is None else chosen] = False
-        return held_back
 
     def _remember(self, read: Reading, chosen: Places | None) -> None:
         """What was reported is what the next poll is compared with."""
@@ -219,12 +317,12 @@ class Normaliser:
     def _index(self, chosen: Places) -> bytes:
         return chosen.astype("<u2" if self.size <= NARROW_INDEX else "<u4").tobytes()
 
-    def _offsets(self, times: Mapping[int, int], chosen: Places | None, time: int) -> bytes:
-        offsets: npt.NDArray[np.int64] = np.zeros(self.size, "<i8")
+    def _own_times(self, times: Mapping[int, int]) -> Times:
+        own: Times = np.zeros(self.size, np.int64)
         for tag, at in times.items():
-            if abs(at - time) < _FARTHEST:  # a clock that is off by centuries says nothing: ours stands
-                offsets[self._layout.position[tag]] = at - time
-        return (offsets if chosen is None else offsets[chosen]).tobytes()
+            if abs(at) < _FARTHEST:  # a clock that is off by centuries says nothing: ours stands
+                own[self._layout.position[tag]] = at
+        return own
 
     def _confirm(self, time: int, clock: int, found: list[tuple[Frame, int]]) -> None:
         """Once per heartbeat: say which tags were read, are good, and have not been reported since the last time."""
@@ -240,67 +338,3 @@ class Normaliser:
             index = None if count == self.size else self._index(np.flatnonzero(silent))
             empty: list[PackedOrList] = [b"" if span.type.packed else [] for span in self._spans]
             found.append((Frame(self.identity, time, empty, index=index, flags=self.flags | CONFIRMED), 0))
-
-
-def _pack(kind: DataType, values: Sequence[Value | None], first: int, bad: list[int]) -> Bytes:
-    """Pack Python values; what is missing or does not fit the type becomes 0 and is noted in ``bad``."""
-    dtype, convert = DTYPES[kind], _CONVERT.get(kind, operator.index)
-    try:
-        with np.errstate(over="raise"):
-            return np.array([convert(value) for value in values], dtype).view(np.uint8)  # type: ignore[arg-type]
-    except _MISFITS:
-        pass
-    whole = np.zeros(len(values), dtype)
-    for place, value in enumerate(values):
-        try:
-            with np.errstate(over="raise"):
-                whole[place] = convert(value)  # type: ignore[arg-type]
-        except _MISFITS:
-            bad.append(first + place)
-    return whole.view(np.uint8)
-
-
-_MISFITS: Final = (TypeError, ValueError, OverflowError, FloatingPointError)
-
-
-def _number(value: float) -> float:
-    if isinstance(value, int | float):
-        return float(value)
-    raise TypeError(value)
-
-
-def _truth(value: float) -> bool:
-    if value in {0, 1}:
-        return bool(value)
-    raise ValueError(value)
-
-
-_CONVERT: Final[dict[DataType, Callable[[float], float]]] = {
-    DataType.BOOL: _truth,
-    DataType.FLOAT32: _number,
-    DataType.FLOAT64: _number,
-}
-"""What may stand for a value of each type; integers take only whole numbers (operator.index)."""
-
-
-def _texts(kind: DataType, values: Sequence[Value | None], first: int, bad: list[int]) -> list[str | bytes | None]:
-    wanted = str if kind is DataType.STRING else bytes
-    found: list[str | bytes | None] = []
-    for place, value in enumerate(values):
-        if isinstance(value, wanted) and _writable(value):
-            found.append(value)
-        else:
-            found.append(None)
-            bad.append(first + place)
-    return found
-
-
-def _writable(value: str | bytes) -> bool:
-    """False for text that has no UTF-8, such as half a surrogate pair: one such value would hold up its whole batch."""
-    if isinstance(value, bytes) or value.isascii():
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

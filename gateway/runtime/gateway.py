@@ -95,10 +95,10 @@ class Gateway:
 
     def values(self) -> Iterator[TagReading]:
         """Every tag as it was last read, reported or not."""
-        for job in self._collector.jobs() if self._collector is not None else ():
-            frame = job.normaliser.snapshot()
+        for normaliser in self._collector.normalisers() if self._collector is not None else ():
+            frame = normaliser.snapshot()
             if frame is not None:
-                yield from rows(job.normaliser.schema, frame)
+                yield from rows(normaliser.schema, frame)
 
     async def _work(self, bus: Bus, collector: Collector, stop: asyncio.Event, drain: float) -> None:
         async with asyncio.TaskGroup() as group:

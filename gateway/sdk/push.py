@@ -84,6 +84,9 @@ class Feed(Protocol):
     def alive(self) -> None:
         """Note a sign of life without values, such as a keep-alive of a subscription."""
 
+    async def room(self) -> None:
+        """Wait until there is room for more: between the steps of a replay."""
+
     def fail(self, why: Fault) -> None:
         """Note that this device cannot be had, while others can: its tags become bad, until something arrives again."""
 
@@ -96,7 +99,10 @@ class Feeds(Protocol):
 
     @property
     def has_room(self) -> bool:
-        """False while nothing can be stored: a source that can be held up should not be read; see `room`."""
+        """False while nothing can be stored: a source that can be held up should not be read; see `room`.
+
+        What arrives all the same is dropped, counted, and declared as a gap.
+        """
 
     async def room(self) -> None:
         """Wait until there is room."""
@@ -104,8 +110,8 @@ class Feeds(Protocol):
     def when_durable(self, then: Callable[[], None]) -> None:
         """Call ``then``, in the loop, as soon as all that was given to the feeds by now is safe in the journal.
 
-        A source that acknowledges must not do so before. When it cannot be made safe, ``then`` is never called: what
-        is not acknowledged is sent again.
+        A source that acknowledges must not do so before. When it cannot be made safe, ``then`` is never called, and the
+        session is ended: what was not acknowledged is sent again in the next.
         """
 
     async def durable(self) -> None:
