@@ -50,10 +50,10 @@ _SHAPES: Final[dict[Shape, dict[str, str]]] = {
         "subscribes": "yes",
         "config_fields": "Interval, Port",
         "config_extra": "    silence: Interval = 3.0\n"
-        '    """Time without any sign of life from the device, which sends one each second, after which it is down."""\n',
+        '    """Time after which a device that gives no sign of life is down; it should give one each second."""\n',
         "connection_table": "| `port` | 1 to 65535 | `7001` | TCP port of the device. |\n"
-        "| `silence` | duration | `3s` | Time without any sign of life from the device, which sends one each second, "
-        "after which it is down. |",
+        "| `silence` | duration | `3s` | Time after which a device that gives no sign of life is down; it should give "
+        "one each second. |",
     },
 }
 """What differs between shapes, in files that both have."""
@@ -64,7 +64,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command("new-adapter")
     def new_adapter(
-        name: Annotated[str, typer.Argument(help="Id of the adapter: small letters, digits and _.", metavar="NAME")],
+        name: Annotated[str, typer.Argument(help="Its id: small letters, digits and _.", metavar="NAME")],
         title: Annotated[str, typer.Option("--title", help="Name of the protocol for people; default: NAME.")] = "",
         title_zh: Annotated[str, typer.Option("--title-zh", help="The same in Chinese; default: the title.")] = "",
         shape: Annotated[

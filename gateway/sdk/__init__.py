@@ -38,7 +38,7 @@ from gateway.sdk.adapter import (
 )
 from gateway.sdk.browse import Browses, Node
 from gateway.sdk.probing import probe_with
-from gateway.sdk.push import Feed, Feeds, Push, ReadsHistory, Subscribes
+from gateway.sdk.push import Feed, Feeds, Push, ReadsHistory, Subscribes, places_by
 from gateway.sdk.sink import Message, Rejected, Sink, SinkSession, Topics
 from gateway.sdk.version import VERSION
 
@@ -87,5 +87,6 @@ __all__ = [
     "Value",
     "Write",
     "Writes",
+    "places_by",
     "probe_with",
 ]  # fmt: skip

@@ -51,7 +51,7 @@ _REAL: Final = (DataType.FLOAT32, DataType.FLOAT64)
 
 
 def raw_value(tag: TagConfig, value: Value) -> Value:
-    """Raw value that a gateway reads as the engineering value ``value``. Raises ValueError when the type cannot hold it.
+    """Raw value that a gateway reads as the engineering value ``value``. Raises ValueError when it does not fit.
 
     What `SimulatedDevice.set` begins with.
     """
