@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "run": ("gateway.cli.run", "Run the gateway until it is told to stop."),
     "check": ("gateway.cli.check", "Check a configuration and forecast the load."),
     "probe": ("gateway.cli.probe", "Ask a device what it is; show its raw words decoded."),
+    "browse": ("gateway.cli.browse", "List what a device says that it has, as a tag list."),
     "read": ("gateway.cli.read", "Read every tag once and print a table."),
     "tail": ("gateway.cli.tail", "Follow what arrives at the platform."),
     "sim": ("gateway.cli.sim", "Simulate the devices of a configuration."),

@@ -44,6 +44,12 @@ SETUP: Final[dict[str, Reason]] = {
         "该适配器没有模拟器",
         "使用真实设备，或用 --device 排除。",
     ),
+    "cannot_browse": Reason(
+        "The adapter cannot list what a device has",
+        "Take names and addresses from the device's documents; `xingsha adapters` shows which adapters can browse.",
+        "该适配器无法列出设备的数据点",
+        "请从设备资料中查找名称和地址；`xingsha adapters` 列出支持浏览的适配器。",
+    ),
     "device_unknown": Reason(
         "The configuration has no device of this name",
         "Check the spelling against the devices in the file.",
