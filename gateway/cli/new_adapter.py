@@ -89,7 +89,7 @@ def register(app: typer.Typer) -> None:
         print(f"{place}: {len(written)} files; what to do now:")
         folder = place / f"xingsha_{name}" if package else place
         if package:
-            print(f"  pip install -e {place}")
+            print(f"  pip install -e {place if place.is_absolute() else f'./{place}'}")
         for line in (f"pytest {folder}", f"xingsha conformance {folder}", f"xingsha sim {folder / 'example.yaml'}"):
             print(f"  {line}")
         print(f"  xingsha read {folder / 'example.yaml'}     # in another terminal")
