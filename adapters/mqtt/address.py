@@ -15,13 +15,19 @@ from pydantic_core import core_schema
 Step = str | int
 
 _STEP: Final = re.compile(
-    r"""\.(?P<plain>[^\W\d][\w-]*)|\[(?P<index>0|[1-9]\d{0,5})\]|\[(?P<quote>["'])(?P<name>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)\]"""
+    r"""
+    \.(?P<plain>[^\W\d][\w-]*)
+    | \[(?P<index>0|[1-9][0-9]{0,5})\]
+    | \[(?P<quote>["'])(?P<name>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)\]
+    """,
+    re.VERBOSE | re.DOTALL,
 )
 _PLAIN: Final = re.compile(r"[^\W\d][\w-]*")
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 LONGEST: Final = 1024
 DEEPEST: Final = 32
-EXPECTED: Final = "a path such as $.motor.temp, $.phases[0].u or $['odd name'] ($: the whole message), or the name of a Sparkplug metric"
+EXPECTED: Final = """\
+a path such as $.motor.temp, $.phases[0].u or $['odd name'] ($: the whole message), or the name of a Sparkplug metric"""
 
 
 @dataclass(frozen=True, slots=True)

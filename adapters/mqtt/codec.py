@@ -277,7 +277,8 @@ class Inbox:
         """Set while packets are not wanted: bytes are kept, up to what arrived at once."""
         self.packets = 0
         """Packets that arrived."""
-        self._v5 = level == V5
+        self.v5 = level == V5
+        """MQTT 5; a broker learns it from the first packet."""
         self._largest = largest
         self._publish, self._other = on_publish, on_other
         self._rest = bytearray()
@@ -302,7 +303,7 @@ class Inbox:
     def _cut(self, data: bytes) -> int:  # noqa: C901, PLR0912 - one call less is a tenth of the cost of a message
         """Hand over the whole packets in ``data``; returns the place behind them."""
         at, size = 0, len(data)
-        v5, on_publish, largest = self._v5, self._publish, self._largest
+        v5, on_publish, largest = self.v5, self._publish, self._largest
         while size - at >= 2 and not self.held:
             first, length, start = data[at], data[at + 1], at + 2
             if length >= 0x80:

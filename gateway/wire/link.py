@@ -47,8 +47,8 @@ class StreamLink(asyncio.Protocol):
     """See the module. Made by the connectors in ``wire.connect``; used by one task at a time."""
 
     __slots__ = (
-        "_answered", "_beat", "_closed", "_due", "_fault", "_held", "_loop", "_not_before", "_receiver", "_timeout", "_timer",
-        "_transport", "_waiter", "_withheld", "min_gap", "name", "stray", "stray_bytes", "tap",
+        "_answered", "_beat", "_closed", "_due", "_fault", "_held", "_loop", "_not_before", "_receiver", "_timeout",
+        "_timer", "_transport", "_waiter", "_withheld", "min_gap", "name", "stray", "stray_bytes", "tap",
     )  # fmt: skip
 
     def __init__(self, name: str, *, min_gap: float = 0.0) -> None:
