@@ -11,7 +11,6 @@ again under the same number, and counted apart.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -20,8 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.pattern import Pattern
-from benchmarks.pipeline import circumstances, end, sound
-from benchmarks.processes import Plant, Setting, Unfit, plant, run_folder
+from benchmarks.pipeline import end, tell
+from benchmarks.processes import Plant, Setting, Unfit, plant
 
 PATIENCE: Final = 120.0
 STEADY: Final = 2.0
@@ -87,14 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--outage", type=float, default=10.0, help="seconds that the broker is down")
     parser.add_argument("--order", choices=("fresh_first", "oldest_first"), default="fresh_first")
     options = parser.parse_args(arguments)
-    try:
-        with run_folder() as folder:
-            result = measure(folder, options.outage, order=options.order)
-    except Unfit as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(result | circumstances()))
-    return 0 if sound(result) else 1
+    return tell(lambda folder: measure(folder, options.outage, order=options.order))
 
 
 if __name__ == "__main__":

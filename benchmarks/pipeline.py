@@ -18,6 +18,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -163,6 +164,18 @@ def sound(result: dict[str, Any]) -> bool:
     """True when nothing was lost, wrong, repeated, unreadable or bad, and something arrived."""
     faults = ("lost", "duplicated", "wrong", "unreadable", "bad_quality", "holes", "refused_requests")
     return not any(result[name] for name in faults) and bool(result["points_in_all"]) and not result["exit_code"]
+
+
+def tell(measured: Callable[[Path], dict[str, Any]]) -> int:
+    """Measure in a folder of its own, and print one JSON line. Exit code: 1 when it was not sound, 2 when not fit."""
+    try:
+        with run_folder() as folder:
+            result = measured(folder)
+    except Unfit as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(result | circumstances()))
+    return 0 if sound(result) else 1
 
 
 def circumstances() -> dict[str, Any]:

@@ -9,7 +9,6 @@ about 40 reads of 125 registers a second, whoever reads: what is measured is wha
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 from benchmarks import pipeline
 from benchmarks.pattern import Pattern
-from benchmarks.processes import Setting, Unfit, run_folder
+from benchmarks.processes import Setting
 
 
 def measure(folder: Path, seconds: float, *, lines: int = 8, units: int = 4, baud: int = 115_200) -> dict[str, Any]:
@@ -42,14 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--baud", type=int, default=115_200)
     parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args(arguments)
-    try:
-        with run_folder() as folder:
-            result = measure(folder, options.seconds, lines=options.lines, units=options.units, baud=options.baud)
-    except Unfit as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(result | pipeline.circumstances()))
-    return 0 if pipeline.sound(result) else 1
+    return pipeline.tell(
+        lambda folder: measure(folder, options.seconds, lines=options.lines, units=options.units, baud=options.baud)
+    )
 
 
 if __name__ == "__main__":

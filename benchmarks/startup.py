@@ -8,7 +8,6 @@ The gateway is started with an empty journal. Commit: the first batch that a sec
 from __future__ import annotations
 
 import argparse
-import json
 import sqlite3
 import sys
 import time
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.pattern import Pattern
-from benchmarks.pipeline import circumstances, end, sound
-from benchmarks.processes import Plant, Setting, Unfit, plant, run_folder
+from benchmarks.pipeline import end, tell
+from benchmarks.processes import Plant, Setting, Unfit, plant
 
 PATIENCE: Final = 60.0
 LOOK_EVERY: Final = 0.02
@@ -76,14 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--registers", type=int, default=1000)
     parser.add_argument("--units-per-port", type=int, default=1)
     options = parser.parse_args(arguments)
-    try:
-        with run_folder() as folder:
-            result = measure(options.devices, options.registers, options.units_per_port, folder, 1.0)
-    except Unfit as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(result | circumstances()))
-    return 0 if sound(result) else 1
+    return tell(lambda folder: measure(options.devices, options.registers, options.units_per_port, folder, 1.0))
 
 
 if __name__ == "__main__":

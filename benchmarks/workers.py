@@ -10,7 +10,6 @@ is the median of the ratios, pair by pair; loss is that of all runs together.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -19,8 +18,8 @@ from typing import Any, Final
 
 from benchmarks import pipeline
 from benchmarks.pattern import Pattern
-from benchmarks.pipeline import circumstances, sound
-from benchmarks.processes import Setting, Unfit, run_folder
+from benchmarks.pipeline import tell
+from benchmarks.processes import Setting
 
 SHARE: Final = 0.2
 """Of a core, for each worker."""
@@ -54,14 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each window")
     options = parser.parse_args(arguments)
-    try:
-        with run_folder() as folder:
-            result = measure(folder, options.seconds, pairs=options.pairs)
-    except Unfit as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(result | circumstances()))
-    return 0 if sound(result) else 1
+    return tell(lambda folder: measure(folder, options.seconds, pairs=options.pairs))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Arrivals: from what a device pushes, some values at a time, to frames. The same rules as for polls, by other ways.
 
 Columns go the way of a poll, confined to the tags that arrived. Single samples have a short way of their own, without
-arrays, as long as no tag has a range, a deadband or an interval: struct packs what the next frame holds, and what the
-arrays would know is brought up to date when somebody looks at them.
+arrays, as long as no tag has an interval and every value is good: struct packs what the next frame holds, and what
+the arrays would know is brought up to date when somebody looks at them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from gateway.collect.normalise import NO_VALUE, SOURCE_TIME, Normaliser
 from gateway.collect.packing import pack, texts, writable
 from gateway.collect.reading import Mask, Places, Reading
 from gateway.config.base import Report, TagConfig
-from gateway.config.fields import Deadband
 from gateway.model.frame import Frame, FrameFlag, PackedOrList
 from gateway.model.quality import Quality
 from gateway.model.types import DTYPES, DataType, Value
@@ -66,7 +65,9 @@ class Arrivals(Normaliser):
         """All values as they arrived last."""
         ordered = [tags[tag] for tag in self._layout.order]
         self._always = frozenset(place for place, tag in enumerate(ordered) if (tag.report or report) is Report.ALWAYS)
-        self._plain = not self._heartbeat and self._sent is None and not any(map(_ruled, tags))
+        self._plain = not self._heartbeat and self._sent is None
+        self._deadbands = self._policy.deadbands()
+        self._limits = self._ranges.limits()
         self._missing: Mask = np.ones(self.size, np.bool_)
         """Tags that have not arrived since the start, or since all was lost."""
         self._held: Mask = np.zeros(self.size, np.bool_)
@@ -76,7 +77,9 @@ class Arrivals(Normaliser):
         self._told: list[Any] = [_UNKNOWN] * self.size
         """Values of single samples as last reported, by schema position."""
         self._ahead: dict[int, Value] = {}
-        """Those of them that the arrays do not know yet."""
+        """Those of them that the arrays do not know yet …"""
+        self._near: dict[int, Value] = {}
+        """… and the last values of tags with a deadband, reported or not."""
 
     def sample(
         self,
@@ -174,12 +177,14 @@ class Arrivals(Normaliser):
         self._write(self._state, places, [values.get(tag) for tag in tags])
         for tag, code in failures.items():
             self._spoil(self._state, self._layout.position[tag], code)
-        for tag, place in zip(tags, places.tolist(), strict=True):
-            good = tag in values and tag not in failures and self._state.quality[place] == Quality.GOOD
-            self._told[place] = values[tag] if good else _UNKNOWN
         found: Frames = []
         times = np.full(len(tags), own, np.int64) if own else None
-        self._arrived(places, times, time, clock, found, replayed=replayed)
+        told = self._arrived(places, times, time, clock, found, replayed=replayed)
+        for tag, place in zip(tags, places.tolist(), strict=True):
+            if self._state.quality[place] != Quality.GOOD:
+                self._told[place] = _UNKNOWN
+            elif told[place]:
+                self._told[place] = values[tag]
         return found
 
     def _write(self, read: Reading, places: Places, values: Sequence[Value | None]) -> None:
@@ -201,22 +206,21 @@ class Arrivals(Normaliser):
 
     def _arrived(
         self, places: Places, times: Times | None, time: int, clock: int, found: Frames, *, replayed: bool
-    ) -> None:
-        """Report what is to be reported of some places, which were just written."""
+    ) -> Mask:
+        """Report what is to be reported of some places, which were just written. Returns what was reported."""
         self._limit(self._state, places)
         self._state.time = time
         self._missing[places] = False
         touched: Mask = np.zeros(self.size, np.bool_)
         touched[places] = True
         if times is None:
-            self._choose(touched, time, clock, found, flags=self.flags, replayed=replayed)
-            return
+            return self._choose(touched, time, clock, found, flags=self.flags, replayed=replayed)
         base, shifts, flags = self._dated(times, time)
         offsets: Times | None = None
         if shifts is not None:
             offsets = np.zeros(self.size, np.int64)
             offsets[places] = shifts
-        self._choose(touched, base, clock, found, offsets=offsets, flags=flags, replayed=replayed)
+        return self._choose(touched, base, clock, found, offsets=offsets, flags=flags, replayed=replayed)
 
     def _choose(
         self,
@@ -228,8 +232,8 @@ class Arrivals(Normaliser):
         flags: int,
         offsets: Times | None = None,
         replayed: bool = False,
-    ) -> None:
-        """Add the frame of those of some tags that are to be reported now, if there are any."""
+    ) -> Mask:
+        """Add the frame of those of some tags that are to be reported now, if there are any; returns which."""
         state, mask = self._state, asked
         if replayed:
             flags |= REPLAYED
@@ -245,6 +249,7 @@ class Arrivals(Normaliser):
         if count:
             chosen = None if count == self.size else np.flatnonzero(mask)
             self._report(state, chosen, time, clock, found, offsets=offsets, flags=flags)
+        return mask
 
     def _remember(self, read: Reading, chosen: Places | None) -> None:
         """Here a reading lives on, and is written to: what was reported must be a copy."""
@@ -257,21 +262,18 @@ class Arrivals(Normaliser):
     def _short(self, values: Mapping[int, Value | None], own: int, time: int, *, replayed: bool) -> Frames:
         """Frame of a sample of good values. Raises what struct raises, or _Misfit, for a value that does not fit."""
         pattern = self._patterns.get(tuple(values)) or self._pattern(tuple(values))
-        told = self._told
         ordered = [values[tag] for tag in pattern.tags]
+        if self._limits:
+            self._within(pattern.places, ordered)
         if not replayed and len(self._always) < self.size:
-            fresh = tuple(
-                tag
-                for tag, place, value in zip(pattern.tags, pattern.places, ordered, strict=True)
-                if told[place] != value or place in self._always
-            )
+            fresh = self._fresh(pattern, ordered)
             if len(fresh) < len(ordered):
                 if not fresh:
                     return []
                 pattern = self._patterns.get(fresh) or self._pattern(fresh)
                 ordered = [values[tag] for tag in fresh]
+        told, ahead = self._told, self._ahead
         columns = [packing(ordered[first:last]) for packing, first, last in pattern.parts]
-        ahead = self._ahead
         for place, value in zip(pattern.places, ordered, strict=True):
             told[place] = ahead[place] = value  # type: ignore[assignment] # None does not pack
         self._state.time = time
@@ -279,6 +281,35 @@ class Arrivals(Normaliser):
         if replayed:
             flags |= REPLAYED
         return [(Frame(self.identity, own or time, columns, index=pattern.index, flags=flags), len(ordered))]
+
+    def _within(self, places: Sequence[int], values: Sequence[Any]) -> None:
+        """Raise _Misfit for a value that is out of range or to be clamped."""
+        for place, value in zip(places, values, strict=True):
+            limits = self._limits.get(place)
+            if limits is not None and not limits[0] <= value <= limits[1]:
+                raise _Misfit
+
+    def _fresh(self, pattern: _Pattern, values: Sequence[Any]) -> tuple[int, ...]:
+        """Tags of a sample that are to be reported."""
+        told, always, deadbands = self._told, self._always, self._deadbands
+        if not deadbands:
+            return tuple(
+                tag
+                for tag, place, value in zip(pattern.tags, pattern.places, values, strict=True)
+                if told[place] != value or place in always
+            )
+        fresh = []
+        for tag, place, value in zip(pattern.tags, pattern.places, values, strict=True):
+            last = told[place]
+            if place in deadbands:
+                absolute, share, shift = deadbands[place]
+                self._near[place] = value
+                moved = last is _UNKNOWN or not abs(value - last) <= absolute + share * abs(last + shift)
+            else:
+                moved = last != value
+            if moved or place in always:
+                fresh.append(tag)
+        return tuple(fresh)
 
     def _pattern(self, tags: tuple[int, ...]) -> _Pattern:
         if len(self._patterns) >= PATTERNS:
@@ -297,18 +328,14 @@ class Arrivals(Normaliser):
 
     def _catch_up(self) -> None:
         """Bring the arrays up to date with what the short way reported."""
-        if not self._ahead:
-            return
-        places, values = np.array(list(self._ahead), np.intp), list(self._ahead.values())
-        self._ahead = {}
-        self._missing[places] = False
-        for reading in (self._state, self._reported):
-            self._write(reading, places, values)
-
-
-def _ruled(tag: TagConfig) -> bool:
-    """Tell whether a tag has rules that need the arrays; intervals not counted."""
-    return tag.range is not None or tag.clamp is not None or tag.deadband != Deadband()
+        if self._ahead:
+            ahead, self._ahead = self._ahead, {}
+            for reading in (self._state, self._reported):
+                self._write(reading, np.array(list(ahead), np.intp), list(ahead.values()))
+            self._missing[list(ahead)] = False
+        if self._near:
+            near, self._near = self._near, {}
+            self._write(self._state, np.array(list(near), np.intp), list(near.values()))
 
 
 def _packing(kind: DataType, count: int) -> Callable[[Sequence[Any]], PackedOrList]:

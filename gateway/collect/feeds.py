@@ -150,6 +150,7 @@ class DeviceFeed:
             return True
         self._dropped_since = self._dropped_since or self._feeds.clock.now()
         self._dropped += count
+        self._device.status.dropped += count
         return False
 
     def _arrived(self, frames: Frames, count: int, now: int, *, doubtful: bool) -> None:

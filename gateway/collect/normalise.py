@@ -31,6 +31,10 @@ NO_VALUE: Final = 0x80
 """From this quality on there is no value (see model.quality)."""
 
 
+NEVER: Final = 0xFF
+"""Quality of what was never reported: equal to none."""
+
+
 class Normaliser:
     """Makes the frames of one poll group of one device.
 
@@ -58,7 +62,7 @@ class Normaliser:
         self._image: bytearray | None = None
         """Image of the last poll, when an equal one would decode and report the same; else None."""
         self._read: Reading | None = None
-        self._reported = self._blank(Quality.NOT_AVAILABLE)
+        self._reported = self._blank(NEVER)
         self._heartbeat = int(heartbeat * 1e9)
         self._confirm_at = 0
         self.flags = 0
@@ -112,7 +116,7 @@ class Normaliser:
             quality=quality.tobytes() if quality.any() else None,
         )
 
-    def _blank(self, quality: Quality, time: int = 0) -> Reading:
+    def _blank(self, quality: int, time: int = 0) -> Reading:
         packed = self._spans[-1].end if self._spans else 0
         return Reading(
             np.zeros(packed, np.uint8),

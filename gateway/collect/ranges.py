@@ -40,6 +40,16 @@ class Ranges:
             if (bounds := _compile(span, tags, scales, of, clamps=clamps)) is not None
         ]
 
+    def limits(self) -> dict[int, tuple[float, float]]:
+        """Raw limits by schema position, of tags that have some: the narrower of range and clamp."""
+        found: dict[int, tuple[float, float]] = {}
+        for bounds in self._bounds:
+            pairs = zip(bounds.low.tolist(), bounds.high.tolist(), strict=True)
+            for place, (low, high) in enumerate(pairs, bounds.span.first):
+                known = found.get(place, (-math.inf, math.inf))
+                found[place] = (max(low, known[0]), min(high, known[1]))
+        return found
+
     def apply(self, packed: Bytes) -> Bytes | None:
         """Quality of all tags, None when nothing is out of range. Values to be clamped are limited in place."""
         quality: Bytes | None = None

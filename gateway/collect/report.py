@@ -38,6 +38,10 @@ class _Deadbands:
             small: Mask = change <= self.absolute + self.share * np.abs(old + self.shift)
         return ~small | self.none
 
+    def of(self, place: int) -> tuple[float, float, float] | None:
+        """Absolute, share and shift of one tag, by its place in the column; None: it has no deadband."""
+        return None if self.none[place] else (self.absolute[place], self.share[place], self.shift[place])
+
 
 class ReportPolicy:
     """Policy of poll groups with the same tags, given in schema order. ``default``: for tags that name no policy.
@@ -59,6 +63,15 @@ class ReportPolicy:
         self._most = _nanoseconds(tags, lambda tag: tag.max_interval)
         self.repeats = self._all or self._always is not None or self._most is not None
         """True when a poll without any change can still be worth a report."""
+
+    def deadbands(self) -> dict[int, tuple[float, float, float]]:
+        """Deadbands by schema position, in raw units: a change of ``absolute + share × |last + shift|`` is small."""
+        return {
+            place: (float(found[0]), float(found[1]), float(found[2]))
+            for span, deadbands in zip(self._spans, self._deadbands, strict=True)
+            for place in range(span.first, span.last)
+            if deadbands is not None and (found := deadbands.of(place - span.first)) is not None
+        }
 
     def never_sent(self) -> Times | None:
         """When each tag was reported last, for a group that has reported nothing; None: nobody asks."""

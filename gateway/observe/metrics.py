@@ -39,6 +39,7 @@ DEVICE: Final[Sequence[tuple[_Kind, str, str, Callable[[DeviceStatus], float]]]]
     (_COUNTER, "polls", "Polls done", lambda of: of.polls),
     (_COUNTER, "failed_polls", "Polls that brought no value", lambda of: of.failed_polls),
     (_COUNTER, "overruns", "Polls skipped because the one before was not done in time", lambda of: of.overruns),
+    (_COUNTER, "dropped_values", "Pushed values for which there was no room", lambda of: of.dropped),
     (_COUNTER, "values_read", "Values read from the machine", lambda of: of.reads),
     (_COUNTER, "points", "Values given to the bus", lambda of: of.points),
     (_COUNTER, "poll_seconds", "Time spent in polls that succeeded", lambda of: of.poll_seconds),

@@ -43,6 +43,8 @@ class DeviceStatus:
     failed_polls: int = 0
     overruns: int = 0
     """Polls skipped because the one before was not done in time."""
+    dropped: int = 0
+    """Values that the machine pushed while there was no room to store them; also declared as a gap."""
     reads: int = 0
     """Values read from the machine."""
     points: int = 0

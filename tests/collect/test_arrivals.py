@@ -181,6 +181,28 @@ def test_deadbands_ranges_and_clamps_hold_for_what_is_pushed():
     assert list(FrameView(made.schema, frame).rows())[0][1:3] == (200, Quality.OUT_OF_RANGE)
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(-50, 150), st.integers(-50, 150), st.booleans()), min_size=1, max_size=20),
+    st.sampled_from(["5", "10%", "0.5"]),
+)
+def test_single_samples_obey_rules_as_columns_do(steps, deadband):
+    """The short way and the arrays must agree on what is reported, with which quality."""
+    rules = [
+        tag("a", "float64", deadband=deadband, range=[0, 100]), tag("b", "int16", deadband=deadband, clamp=[0, 100], scale=0.5)
+    ]  # fmt: skip
+    short, arrays = arrivals(rules), arrivals(rules)
+    for number, (a, b, both) in enumerate(steps, 1):
+        values = {0: a, 1: b} if both else {0: a}
+        told = rows(short, sample(short, values, number, number))
+        expected = rows(arrays, put(arrays, [0], np.array([a]), number, number))
+        if both:
+            expected += rows(arrays, put(arrays, [1], np.array([b]), number, number))
+        assert sorted(told) == sorted(expected)
+        seen = [list(FrameView(made.schema, made.snapshot()).rows()) for made in (short, arrays)]
+        assert [row[:3] for row in seen[0]] == [row[:3] for row in seen[1]]
+
+
 def test_a_change_held_back_is_told_when_its_time_has_come():
     made = arrivals([tag("a", min_interval="2s"), tag("b")])
     assert rows(made, sample(made, {0: 1, 1: 1}, clock=SECOND)) == [("a", 1, 1), ("b", 1, 1)]

@@ -277,6 +277,7 @@ def test_what_has_no_room_is_dropped_counted_and_declared():
         for value in range(3):
             feed.sample({0: value, 1: 1.0})
         assert not at_work.source.feeds.has_room
+        assert at_work.state().dropped == 6
         await at_work.drain()
         await at_work.bus.flush()
         await at_work.source.feeds.room()

@@ -123,7 +123,7 @@ def test_an_empty_gateway_can_be_scraped():
 
 def test_every_number_that_is_counted_is_a_metric():
     """A counter added to a record and forgotten in the table would never be seen by anybody."""
-    words = {"reads": "values_read", "last_good": "last_good_timestamp_seconds", "since": "state_since_timestamp_seconds",
+    words = {"reads": "values_read", "dropped": "dropped_values", "last_good": "last_good_timestamp_seconds", "since": "state_since_timestamp_seconds",
              "line_load": "line_load_ratio", "backlog": "backlog_batches", "in_flight": "in_flight_batches",
              "resent": "resent_batches", "last_delivery": "last_delivery_timestamp_seconds",
              "oldest_time": "oldest_timestamp_seconds", "disk_free": "disk_free_bytes"}  # fmt: skip
