@@ -13,7 +13,7 @@ from adapters.mqtt.nodes import NAMESPACE
 from adapters.mqtt.plan import make_plan
 from adapters.mqtt.session import MqttSession
 from adapters.mqtt.topics import unshared
-from gateway.sdk import AuthFault, DeviceConfig, Fault, Limits, Node, Plan, Probed, ProtocolFault, TagConfig, Timeout
+from gateway.sdk import AuthFault, DeviceConfig, Fault, Limits, Node, Plan, Probed, ProtocolFault, TagConfig
 from gateway.wire.connect import open_tcp, tls_context
 
 
@@ -32,7 +32,7 @@ class MqttAdapter:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[MqttSession]:
-        """Connect; leaving the context closes. Raises LinkLost, AuthFault, ProtocolFault, Timeout or ConfigFault."""
+        """Connect; leaving the context closes. Raises LinkLost, AuthFault, ProtocolFault or ConfigFault."""
         clean = self.connection.session == 0
         async with self._session(self.connection.client_id, self.known, clean=clean) as (session, _):
             yield session
@@ -94,12 +94,11 @@ class MqttAdapter:
 _OUTCOMES: Final[tuple[tuple[type[Fault], str], ...]] = (
     (AuthFault, "auth"),
     (ProtocolFault, "wrong_protocol"),
-    (Timeout, "timeout"),
 )
 
 
 def _outcome(fault: Fault) -> str:
-    if fault.code == "connect_timeout":
+    if fault.code in {"connect_timeout", "no_answer"}:
         return "timeout"
     return next((outcome for kind, outcome in _OUTCOMES if isinstance(fault, kind)), "refused")
 

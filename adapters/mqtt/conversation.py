@@ -45,6 +45,7 @@ class Conversation:
         self.unsafe = 0
         """Deliveries whose acknowledgement was not sent."""
         self.answered = 0
+        self._greeted = False
         self._where = where
         self._level = level
         self._most = receive_maximum
@@ -52,6 +53,10 @@ class Conversation:
 
     def feed(self, data: bytes) -> bool:
         """Take bytes; True when what is waited for has arrived, or nothing more can be taken. Raises a Fault."""
+        if not self._greeted and data:
+            if data[0] >> 4 != Kind.CONNACK:
+                raise ProtocolFault(f"{self._where}: what answers is no MQTT broker", data=data)
+            self._greeted = True
         self.inbox.feed(data)
         return self._after()
 

@@ -53,10 +53,7 @@ class MqttSession:
             receive_maximum=c.receive_maximum,
             maximum_packet=c.max_payload + HEAD,
         )
-        try:
-            (found,) = await self._answers(hello.encode(), 1)
-        except Timeout as fault:
-            raise Timeout(f"{self.link.name}: no answer to CONNECT: is this an MQTT broker?") from fault
+        (found,) = await self._answers(hello.encode(), 1)
         refusal = connect_fault(self.link.name, found, c.level)
         if refusal is not None:
             raise refusal
@@ -143,8 +140,6 @@ class MqttSession:
         try:
             await self.link.exchange(data, self.conversation, patience)
         except Timeout as fault:
-            if self._feeds is None:
-                raise
             raise LinkLost(str(fault), code="no_answer") from fault
         except LinkLost:
             self._check()  # the broker may have said why
