@@ -309,7 +309,7 @@ class Inbox:
             if length >= 0x80:
                 length, start = read_variable(data, at + 1)
                 if start < 0:
-                    self._need = 5
+                    self._need = size - at + 1
                     return at
             end = start + length
             publishes = 0x30 <= first < 0x40
