@@ -29,10 +29,9 @@ def test_a_metric_survives_being_written(name):
 def test_whatever_is_accepted_is_written_as_something_equal(text):
     try:
         address = Address.parse(text)
-    except ValueError as error:
-        assert len(str(error)) > 20
-    else:
-        assert Address.parse(str(address)) == address
+    except ValueError:
+        return
+    assert Address.parse(str(address)) == address
 
 
 @pytest.mark.parametrize(
