@@ -2,8 +2,13 @@
 
 import asyncio
 
+import pytest
+
+from adapters.mqtt import adapter
+from adapters.mqtt.simulated import Kept
 from adapters.mqtt.simulator import Simulator
 from adapters.mqtt.tests.conftest import until
+from gateway.sdk import AuthFault, ConfigFault, Fault, LinkLost
 
 
 def test_values_arrive_and_are_acknowledged_when_they_are_safe(run, kit, protocol):
@@ -89,5 +94,238 @@ def test_sparkplug_of_the_simulator(run, kit, protocol):
                 machine.node.die()
                 await until(lambda: len(feed.faults) == 2)
                 assert feed.faults[-1].code == "declared_offline"
+
+    run(work)
+
+
+async def listening(plant, client="gw"):
+    await until(lambda: client in plant.broker.sessions and plant.broker.sessions[client].filters)
+
+
+async def fault_of(task):
+    with pytest.raises(Fault) as caught:
+        async with asyncio.timeout(10):
+            await task
+    return caught.value
+
+
+def test_qos_2_comes_once(run, kit, protocol):
+    async def work():
+        async with Simulator() as plant:
+            connection = kit.connection(plant.port, protocol=protocol, qos=2)
+            made = adapter(connection)
+            feed = kit.feed(kit.device(), kit.tag("t"))
+            feeds = kit.feeds(feed, safe=False)
+
+            async def session():
+                async with made.open() as at_work:
+                    await at_work.subscribe(feeds)
+
+            first = asyncio.create_task(session())
+            await listening(plant)
+            plant.broker.publish("m/1", b'{"t": 1}', qos=2)
+            await until(lambda: feed.values == [{"t": 1}])
+            plant.hang_up()  # before it was acknowledged: the broker sends it again
+            await fault_of(first)
+            second = asyncio.create_task(session())
+            await until(lambda: len(feeds.waiting) == 2)
+            feeds.commit()
+            await until(lambda: plant.counters.acknowledged == 1)
+            plant.broker.publish("m/1", b'{"t": 2}', qos=2)
+            await until(lambda: len(feeds.waiting) == 1)
+            feeds.commit()
+            await until(lambda: plant.counters.acknowledged == 2)
+            assert feed.values == [{"t": 1}, {"t": 2}]
+            assert made.known == set()
+            second.cancel()
+            await asyncio.wait([second])
+
+    run(work)
+
+
+def test_receive_maximum_is_told_and_kept(run, kit):
+    async def work():
+        async with Simulator() as plant:
+            connection = kit.connection(plant.port, receive_maximum=5)
+            feed = kit.feed(kit.device(), kit.tag("t"))
+            feeds = kit.feeds(feed, safe=False)
+            async with kit.subscribed(connection, feeds) as task:
+                await listening(plant)
+                for number in range(20):
+                    plant.broker.publish("m/1", b'{"t": %d}' % number)
+                await until(lambda: len(feed.values) == 5)
+                await asyncio.sleep(0.05)
+                assert len(feed.values) == 5
+                while len(feed.values) < 20:
+                    feeds.commit()
+                    await asyncio.sleep(0.005)
+                assert plant.counters.in_flight_most == 5
+                for client in plant.broker.clients:
+                    client.receive_maximum = 100
+                for number in range(10):
+                    plant.broker.publish("m/1", b'{"t": %d}' % number)
+                fault = await fault_of(task)
+                assert "more than 5" in str(fault)
+
+    run(work)
+
+
+def test_without_room_nothing_is_read_and_nothing_is_lost(run, kit, protocol):
+    async def work():
+        async with Simulator() as plant:
+            connection = kit.connection(plant.port, protocol=protocol, keepalive="1s")
+            feed = kit.feed(kit.device(), kit.tag("t"))
+            feeds = kit.feeds(feed)
+            async with kit.subscribed(connection, feeds) as task:
+                await listening(plant)
+                feeds.full = True
+                for number in range(100):
+                    plant.broker.publish("m/1", b'{"t": %d}' % number, qos=number % 2)
+                before = plant.counters.requests
+                await asyncio.sleep(2.2)
+                assert not task.done(), "the broker is kept happy meanwhile"
+                assert plant.counters.requests >= before + 3
+                assert plant.counters.acknowledged == 0
+                feeds.make_room()
+                await until(lambda: feed.values == [{"t": number} for number in range(100)])
+                await until(lambda: plant.counters.acknowledged == 50)
+
+    run(work)
+
+
+def test_a_payload_that_is_too_large_is_bad_and_passed_over(run, kit, protocol):
+    async def work():
+        async with Simulator() as plant:
+            connection = kit.connection(plant.port, protocol=protocol, max_payload=100)
+            feed = kit.feed(kit.device(), kit.tag("t"))
+            async with kit.subscribed(connection, kit.feeds(feed)):
+                await listening(plant)
+                plant.broker.publish("m/1", b"x" * 500_000)
+                plant.broker.publish("m/1", b'{"t": 1}')
+                await until(lambda: feed.last == {"t": 1})
+                assert feed.samples[0][1] == {"t": "undecodable"}
+                await until(lambda: plant.counters.acknowledged == 2)
+
+    run(work)
+
+
+@pytest.mark.parametrize(("reason", "kind"), [(0x87, AuthFault), (0x88, LinkLost), (0x85, ConfigFault)])
+def test_a_broker_that_refuses(run, kit, reason, kind):
+    async def work():
+        async with Simulator() as plant:
+            plant.faults.connack = reason
+            with pytest.raises(kind):
+                async with adapter(kit.connection(plant.port)).open():
+                    pass
+
+    run(work)
+
+
+def test_one_filter_that_is_refused_takes_its_devices_down_only(run, kit, protocol):
+    async def work():
+        async with Simulator() as plant:
+            plant.faults.suback = {"m/2": 0x80}
+            well, ill = (kit.feed(kit.device(topic=f"m/{n}"), kit.tag("t"), name=f"d{n}") for n in (1, 2))
+            async with kit.subscribed(kit.connection(plant.port, protocol=protocol), kit.feeds(well, ill)):
+                await listening(plant)
+                plant.broker.publish("m/1", b'{"t": 1}')
+                await until(lambda: well.values)
+                assert [fault.code for fault in ill.faults] == ["subscription_refused"]
+                assert well.faults == []
+            async with kit.subscribed(kit.connection(plant.port, protocol=protocol), kit.feeds(ill)) as task:
+                assert (await fault_of(task)).code == "subscription_refused"
+
+    run(work)
+
+
+def test_why_a_broker_ends_a_session(run, kit):
+    async def work():
+        async with Simulator() as plant:
+            for reason, code in ((0x8E, "client_id_taken"), (0x8B, "broker_stopped"), (0x00, "link_lost")):
+                feed = kit.feed(kit.device(), kit.tag("t"))
+                async with kit.subscribed(kit.connection(plant.port), kit.feeds(feed)) as task:
+                    await listening(plant)
+                    await until(lambda: plant.broker.clients)
+                    for client in tuple(plant.broker.clients):
+                        client.send(bytes((0xE0, 1, reason)))
+                        client._transport.close()
+                    assert (await fault_of(task)).code == code
+
+    run(work)
+
+
+def test_a_broker_that_falls_silent(run, kit, protocol):
+    async def work():
+        async with Simulator() as plant:
+            feed = kit.feed(kit.device(), kit.tag("t"))
+            connection = kit.connection(plant.port, protocol=protocol, keepalive="1s", timeout="300ms")
+            async with kit.subscribed(connection, kit.feeds(feed)) as task:
+                await listening(plant)
+                await asyncio.sleep(1.5)
+                assert not task.done()
+                plant.faults.silent = True
+                fault = await fault_of(task)
+                assert (type(fault), fault.code) == (LinkLost, "no_answer")
+            with pytest.raises(LinkLost, match="no answer"):
+                async with adapter(connection).open():
+                    pass
+
+    run(work)
+
+
+def test_many_filters_are_asked_for_in_small_packets(run, kit, protocol):
+    async def work():
+        async with Simulator() as plant:
+            feeds = [kit.feed(kit.device(topic=f"m/{n}"), kit.tag("t"), name=f"d{n}") for n in range(100)]
+            async with kit.subscribed(kit.connection(plant.port, protocol=protocol), kit.feeds(*feeds)):
+                await until(lambda: len(plant.broker.sessions.get("gw", Kept("")).filters) == 100)
+                plant.broker.publish("m/99", b'{"t": 1}')
+                await until(lambda: feeds[99].values)
+                assert not any(feed.values for feed in feeds[:99])
+
+    run(work)
+
+
+def test_a_session_without_memory(run, kit, protocol):
+    async def work():
+        async with Simulator() as plant:
+            connection = kit.connection(plant.port, protocol=protocol, session="0s")
+            feed = kit.feed(kit.device(), kit.tag("t"), connection=connection)
+            assert not feed.plan.push.kept
+            async with kit.subscribed(connection, kit.feeds(feed)):
+                await listening(plant)
+            await until(lambda: not plant.broker.sessions)
+
+    run(work)
+
+
+def test_a_shared_subscription(run, kit, protocol):
+    async def work():
+        async with Simulator() as plant:
+            device = kit.device(topic="$share/gateways/m/+")
+            feeds = [kit.feed(device, kit.tag("t"), name=f"d{n}") for n in range(2)]
+            assert not feeds[0].plan.push.kept, "what comes while we are away goes to the others"
+            one, two = (kit.connection(plant.port, protocol=protocol, client_id=f"c{n}") for n in range(2))
+            async with kit.subscribed(one, kit.feeds(feeds[0])), kit.subscribed(two, kit.feeds(feeds[1])):
+                await listening(plant, "c0")
+                await listening(plant, "c1")
+                plant.broker.publish("m/1", b'{"t": 1}')
+                await until(lambda: any(feed.values for feed in feeds))
+                await asyncio.sleep(0.05)
+                assert sum(len(feed.values) for feed in feeds) == 1
+
+    run(work)
+
+
+def test_retained_messages_are_old(run, kit, protocol):
+    async def work():
+        async with Simulator() as plant:
+            plant.broker.publish("m/1", b'{"t": 1}', retain=True)
+            ignoring = kit.feed(kit.device(), kit.tag("t"))
+            using = kit.feed(kit.device(retained="use"), kit.tag("t"), name="e")
+            async with kit.subscribed(kit.connection(plant.port, protocol=protocol), kit.feeds(ignoring, using)):
+                await until(lambda: using.values == [{"t": 1}])
+                plant.broker.publish("m/1", b'{"t": 2}')
+                await until(lambda: ignoring.values == [{"t": 2}])
 
     run(work)
