@@ -77,6 +77,7 @@ class MqttAdapter:
         sparkplug = config.format is PayloadFormat.SPARKPLUG
         gathered: Gathered = Births(config) if sparkplug else Topics(config)
         async with self._visit("browse") as (session, _):
+            session.deliver_to(gathered.take)
             verdicts = await session.request(
                 [Subscription(topic, 0, retained=True, own=not sparkplug) for topic in _topics(config)]
             )
@@ -85,7 +86,7 @@ class MqttAdapter:
                     raise verdict
             for topic, payload in gathered.questions:
                 session.ask(topic, payload)
-            await session.listen(gathered.take, self.connection.browse_for)
+            await session.listen(self.connection.browse_for)
         for node in gathered.nodes():
             if not path or node.path == path or node.path.startswith(f"{path}/"):
                 yield node

@@ -74,7 +74,7 @@ class MqttSession:
         self._feeds = feeds
         self._delivery = delivery = Delivery(feeds, self._hold)
         routes = Routes(self._connection, delivery, self.ask)
-        self.conversation.deliver = routes.deliver
+        self.deliver_to(routes.deliver)
         reasons = await self.request([subscription for subscription, _ in routes.asked])
         self._judge(reasons, [concerned for _, concerned in routes.asked])
         for node in routes.nodes:
@@ -97,9 +97,12 @@ class MqttSession:
                 verdicts.append(subscribe_fault(f"{self.link.name}, {subscription.topic_filter}", reason, found))
         return verdicts
 
-    async def listen(self, deliver: Deliver, seconds: float) -> None:
-        """Hand over whatever arrives for some time. Raises a Fault."""
+    def deliver_to(self, deliver: Deliver) -> None:
+        """Name who is given what arrives from now on."""
         self.conversation.deliver = deliver
+
+    async def listen(self, seconds: float) -> None:
+        """Hand over whatever arrives for some time. Raises a Fault."""
         self.conversation.done = lambda: False
         self._go_on()
         try:
