@@ -28,7 +28,7 @@ class MqttAdapter:
 
     def plan(self, device: DeviceConfig, tags: Sequence[TagConfig]) -> Plan:
         """Check the tags of one group against the format of their device. Pure. Raises ConfigFault."""
-        return make_plan(self.connection, cast("MqttDevice", device), cast("Sequence[MqttTag]", tags))
+        return make_plan(cast("MqttDevice", device), cast("Sequence[MqttTag]", tags))
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[MqttSession]:

@@ -10,16 +10,21 @@ from gateway.model.types import DataType
 from gateway.sdk import ConfigFault, Plan, Push
 
 
-def make_plan(connection: MqttConnection, device: MqttDevice, tags: Sequence[MqttTag]) -> Plan:
+def make_plan(device: MqttDevice, tags: Sequence[MqttTag]) -> Plan:
     """Return the plan of tags that are pushed. Raises ConfigFault for a tag that the device's format cannot have."""
     for tag in tags:
         why = _misplaced(device, tag)
         if why:
             raise ConfigFault(f"tag {tag.name}: {why}")
     sparkplug = device.format is PayloadFormat.SPARKPLUG
+    return Plan((), push=Push(silence=device.silence, on_change=device.on_change or sparkplug))
+
+
+def kept_for_us(connection: MqttConnection, device: MqttDevice) -> bool:
+    """Tell whether a broker that keeps our session keeps the messages of a device: Sparkplug's data have QoS 0, and
+    those of a shared subscription go to the others of its group."""
     shared = any(topic.startswith("$share/") for topic in device.topics)
-    kept = connection.qos > 0 and connection.session > 0 and not sparkplug and not shared
-    return Plan((), push=Push(silence=device.silence, on_change=device.on_change or sparkplug, kept=kept))
+    return connection.qos > 0 and device.format is not PayloadFormat.SPARKPLUG and not shared
 
 
 def _misplaced(device: MqttDevice, tag: MqttTag) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 from adapters.mqtt.codec import PINGREQ, Answer, Connect, Property, Subscription, disconnect, publish, subscribe
 from adapters.mqtt.codes import connect_fault, subscribe_fault
-from adapters.mqtt.config import MqttConnection
+from adapters.mqtt.config import MqttConnection, MqttDevice
 from adapters.mqtt.conversation import Conversation, Deliver
 from adapters.mqtt.payload import Delivery
+from adapters.mqtt.plan import kept_for_us
 from adapters.mqtt.routes import Routes
-from gateway.sdk import Fault, Feed, Feeds, LinkLost, ProtocolFault, Timeout
+from gateway.sdk import Fault, Feed, Feeds, LinkLost, ProtocolFault, TagFault, Timeout
 from gateway.wire.link import StreamLink
 
 FILTERS_AT_ONCE: Final = 8
@@ -36,6 +37,7 @@ class MqttSession:
         self._feeds: Feeds | None = None
         self._delivery: Delivery | None = None
         self._known = known
+        self._present = False
         link.stray = self.conversation
         self.conversation.flush = self._flush
 
@@ -59,6 +61,7 @@ class MqttSession:
             raise refusal
         self._keepalive = float(int(found.told.get(Property.SERVER_KEEP_ALIVE, 0)) or self._keepalive)
         self.link.beat(PINGREQ, self._keepalive / BEATS)
+        self._present = found.present
         if not found.present:
             self._known.clear()
         self.link.hold(held=True)  # a session that was kept goes on at once, and nobody is there yet to take anything
@@ -81,6 +84,16 @@ class MqttSession:
             node.ask()
         while True:
             await self._take(self._keepalive)
+
+    async def read_history(self, feed: Feed, since: int, until: int) -> None:
+        """Nothing has to be asked for: a broker that has kept our session sends what came meanwhile by itself.
+
+        Raises TagFault where it did not, or does not for such a device: then the time from ``since`` to ``until`` is
+        a gap.
+        """
+        del since, until
+        if not self._present or not kept_for_us(self._connection, cast("MqttDevice", feed.device)):
+            raise TagFault(f"{self.link.name} has kept no messages of {feed.name}", code="session_not_kept")
 
     async def request(self, subscriptions: Sequence[Subscription]) -> list[Fault | None]:
         """Subscribe, and take what comes meanwhile; returns for each what speaks against it, if anything."""

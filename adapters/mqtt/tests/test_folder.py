@@ -15,7 +15,18 @@ from adapters.mqtt import adapter, models
 from adapters.mqtt.config import MqttConnection, MqttDevice, MqttTag, TimeSetting, Tls
 from adapters.mqtt.session import MqttSession
 from gateway.config.fields import format_duration, format_size
-from gateway.sdk import Browses, ConnectionConfig, DeviceConfig, Model, Probes, Reads, Subscribes, TagConfig, Writes
+from gateway.sdk import (
+    Browses,
+    ConnectionConfig,
+    DeviceConfig,
+    Model,
+    Probes,
+    Reads,
+    ReadsHistory,
+    Subscribes,
+    TagConfig,
+    Writes,
+)
 from gateway.sdk.manifest import manifests
 
 FOLDER = Path(package.__file__).parent
@@ -31,6 +42,7 @@ def test_the_manifest_tells_the_truth(kit):
         "read": issubclass(MqttSession, Reads),
         "write": issubclass(MqttSession, Writes),
         "subscribe": issubclass(MqttSession, Subscribes),
+        "read_history": issubclass(MqttSession, ReadsHistory),
         "probe": isinstance(made, Probes),
         "browse": isinstance(made, Browses),
     }
@@ -126,4 +138,4 @@ def test_the_quick_start_is_good():
     connection = models.connection.model_validate(config["connections"]["plant"])
     device = dict(config["devices"]["press-1"])
     tags = [models.tag.model_validate(tag) for tag in device.pop("tags")]
-    assert adapter(connection).plan(models.device.model_validate(device), tags).push.kept
+    assert adapter(connection).plan(models.device.model_validate(device), tags).push

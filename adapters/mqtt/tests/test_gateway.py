@@ -79,3 +79,49 @@ def test_the_example_from_machines_to_platform(run, tmp_path):
             assert subscriber.reader.report().lost == 0
 
     run(work, limit=90)
+
+
+SMALL = """
+gateway: {{id: plant}}
+observe: {{http: "off"}}
+bus: {{path: {folder}/journal.db, linger: 20ms}}
+connections:
+  machines: {{adapter: mqtt, host: 127.0.0.1, port: {port}, client_id: gateway-1, retry: 100ms}}
+devices:
+  m1: {{connection: machines, topic: m/1, tags: [{{name: n, type: int32, address: $.n}}]}}
+lanes:
+  platform: {{to: {{host: 127.0.0.1, port: {broker}}}}}
+"""
+
+
+def test_an_interruption_is_a_gap_only_where_the_broker_forgot(run, tmp_path):
+    async def work():
+        async with embedded_broker() as broker, Simulator() as plant:
+            path = tmp_path / "plant.yaml"
+            path.write_text(SMALL.format(folder=tmp_path, port=plant.port, broker=broker.port_v5), "utf-8")
+            subscriber = Subscriber()
+            hearing = asyncio.create_task(subscriber.run("127.0.0.1", broker.port_v5))
+            await subscriber.subscribed.wait()
+            gateway, stop = Gateway(load_configuration(path)), asyncio.Event()
+            running = asyncio.create_task(gateway.run(stop, 5))
+            gaps = []
+            for number, forget in enumerate((False, True)):
+                await until(lambda: "gateway-1" in plant.broker.sessions and plant.broker.sessions["gateway-1"].filters)
+                plant.broker.publish("m/1", b'{"n": %d}' % (10 * number))
+                await until(lambda: states(gateway)["m1"] is DeviceState.UP)
+                plant.faults.forget = forget
+                plant.hang_up()
+                await until(lambda: states(gateway)["m1"] is DeviceState.DOWN)
+                plant.broker.publish("m/1", b'{"n": %d}' % (10 * number + 1))
+                await until(lambda: plant.broker.clients and plant.broker.sessions["gateway-1"].filters)
+                plant.broker.publish("m/1", b'{"n": %d}' % (10 * number + 2))
+                await until(lambda: states(gateway)["m1"] is DeviceState.UP)
+                await asyncio.sleep(0.3)
+                gaps.append(subscriber.reader.report().gaps)
+            stop.set()
+            await running
+            hearing.cancel()
+            await asyncio.wait([hearing])
+            assert gaps == [0, 1]
+
+    run(work, limit=90)

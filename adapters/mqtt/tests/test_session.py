@@ -8,7 +8,7 @@ from adapters.mqtt import adapter
 from adapters.mqtt.simulated import Kept
 from adapters.mqtt.simulator import Simulator
 from adapters.mqtt.tests.conftest import until
-from gateway.sdk import AuthFault, ConfigFault, Fault, LinkLost
+from gateway.sdk import AuthFault, ConfigFault, Fault, LinkLost, ProtocolFault, TagFault
 
 
 def test_values_arrive_and_are_acknowledged_when_they_are_safe(run, kit, protocol):
@@ -291,7 +291,6 @@ def test_a_session_without_memory(run, kit, protocol):
         async with Simulator() as plant:
             connection = kit.connection(plant.port, protocol=protocol, session="0s")
             feed = kit.feed(kit.device(), kit.tag("t"), connection=connection)
-            assert not feed.plan.push.kept
             async with kit.subscribed(connection, kit.feeds(feed)):
                 await listening(plant)
             await until(lambda: not plant.broker.sessions)
@@ -304,7 +303,6 @@ def test_a_shared_subscription(run, kit, protocol):
         async with Simulator() as plant:
             device = kit.device(topic="$share/gateways/m/+")
             feeds = [kit.feed(device, kit.tag("t"), name=f"d{n}") for n in range(2)]
-            assert not feeds[0].plan.push.kept, "what comes while we are away goes to the others"
             one, two = (kit.connection(plant.port, protocol=protocol, client_id=f"c{n}") for n in range(2))
             async with kit.subscribed(one, kit.feeds(feeds[0])), kit.subscribed(two, kit.feeds(feeds[1])):
                 await listening(plant, "c0")
@@ -327,5 +325,75 @@ def test_retained_messages_are_old(run, kit, protocol):
                 await until(lambda: using.values == [{"t": 1}])
                 plant.broker.publish("m/1", b'{"t": 2}')
                 await until(lambda: ignoring.values == [{"t": 2}])
+
+    run(work)
+
+
+def test_what_was_missed_is_told_apart_from_what_was_kept(run, kit, protocol):
+    async def work():
+        async with Simulator() as plant:
+            plain, shared = kit.device(), kit.device(topic="$share/g/m/1")
+            node = kit.device(group="g", node="n")
+            connection = kit.connection(plant.port, protocol=protocol)
+
+            async def missed(device, **more):
+                async with adapter(kit.connection(plant.port, protocol=protocol, **more)).open() as session:
+                    tag = kit.tag("t", address="T" if device is node else "$.t")
+                    try:
+                        await session.read_history(kit.feed(device, tag), 1, 2)
+                    except TagFault as fault:
+                        return fault.code
+                    return None
+
+            assert await missed(plain) == "session_not_kept", "the first session of all"
+            assert await missed(plain) is None
+            assert await missed(shared) == "session_not_kept"
+            assert await missed(node) == "session_not_kept"
+            assert await missed(plain, qos=0) == "session_not_kept"
+            plant.broker.sessions.clear()  # a broker that restarts without its sessions
+            assert await missed(plain) == "session_not_kept"
+            assert connection.session
+
+    run(work)
+
+
+@pytest.mark.parametrize("answer", ["90 05 0001 00 01 01", "90 04 0007 00 01", "70 02 0001", "d0 00 b0 02 0001"])
+def test_a_broker_that_answers_something_else(run, kit, answer):
+    async def work():
+        async def broker(reader, writer):
+            await reader.read(100)
+            writer.write(bytes.fromhex("20 03 00 00 00"))
+            await reader.read(100)
+            writer.write(bytes.fromhex(answer))
+            await reader.read(100)
+            writer.close()
+
+        server = await asyncio.start_server(broker, "127.0.0.1", 0)
+        connection = kit.connection(server.sockets[0].getsockname()[1], timeout="300ms")
+        async with kit.subscribed(connection, kit.feeds(kit.feed(kit.device(), kit.tag("t")))) as task:
+            fault = await fault_of(task)
+            assert isinstance(fault, ProtocolFault)
+        server.close()
+        await server.wait_closed()
+
+    run(work)
+
+
+def test_a_broker_that_goes_while_somebody_listens(run, kit):
+    async def work():
+        async with Simulator() as plant:
+            made = adapter(kit.connection(plant.port, browse_for="10s"))
+
+            async def look():
+                return [node async for node in made.browse(kit.device())]
+
+            for says in (b"", bytes((0xE0, 1, 0x8B))):
+                looking = asyncio.create_task(look())
+                await until(lambda: any(kept.filters for kept in plant.broker.sessions.values()))
+                for client in tuple(plant.broker.clients):
+                    client.send(says)
+                    client._transport.close()
+                assert (await fault_of(looking)).code == ("broker_stopped" if says else "link_lost")
+                await until(lambda: not plant.broker.sessions)
 
     run(work)

@@ -135,4 +135,10 @@ DEVICE: Final[dict[str, Reason]] = {
         "设备消息缺失：序号不连续，或有消息无法解析",
         "已请求设备重新上报全部数据；若反复出现，请检查消息服务器和网络的负载。",
     ),
+    "session_not_kept": Reason(
+        "The broker has not kept what machines published while the gateway was away, or does not keep it",
+        "Use qos 1 and a long enough session; let the broker keep sessions on disk (Mosquitto: persistence true).",
+        "网关离线期间设备发布的消息未被消息服务器保留",
+        "使用 qos 1 并设置足够长的 session；让消息服务器把会话保存到磁盘（Mosquitto：persistence true）。",
+    ),
 }
