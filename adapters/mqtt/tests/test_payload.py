@@ -227,3 +227,24 @@ def test_tags_that_a_format_cannot_have(kit):
     for device, tag in cases:
         with pytest.raises(ConfigFault, match="tag a: "):
             kit.feed(device, tag)
+
+
+@given(
+    st.sampled_from(["json", "text", "batch", "sparkplug"]),
+    st.binary(max_size=60) | JSON.map(lambda document: json.dumps(document).encode()),
+)
+def test_hostile_payloads_end_nothing(form, payload):
+    from adapters.mqtt.tests.conftest import Kit
+
+    node = {"group": "g", "node": "n"}
+    device = Kit.device(
+        **{"json": {"time": {"path": "$.t"}}, "text": {"format": "text"}, "batch": {"batch": "$"}, "sparkplug": node}[
+            form
+        ]
+    )
+    address = {"json": "$.a", "text": "$", "batch": "$.a", "sparkplug": "A"}[form]
+    at = Desk(Kit, device, Kit.tag("a", "int32", address=address))
+    for topic in ("spBv1.0/g/NBIRTH/n", "spBv1.0/g/NDATA/n", "spBv1.0/g/NDEATH/n") if form == "sparkplug" else ("m/1",):
+        at.take(payload, topic)
+    for values, *_ in at.feed.samples:
+        assert all(type(value) in (int, bool) for value in values.values())
