@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adapters.mqtt import codec
@@ -109,6 +109,7 @@ PUBLISHES = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from([V311, V5]), st.lists(PUBLISHES, max_size=6), st.data())
 def test_however_the_bytes_are_split(level, messages, data):
     packets, expected = [], []
@@ -190,6 +191,7 @@ def test_a_held_inbox_keeps_what_comes():
     assert len(found) == 3
 
 
+@settings(deadline=None)
 @given(st.integers(0, 268_435_455))
 @example(127)
 @example(128)

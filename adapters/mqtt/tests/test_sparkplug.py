@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.mqtt.simulated_node import lump, metric, varint
@@ -160,6 +160,7 @@ RANGES = {
 }  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_every_type_survives(data):
     kind = data.draw(st.sampled_from(list(RANGES)))
