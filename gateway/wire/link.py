@@ -32,7 +32,7 @@ class Receiver(Protocol):
     """Answers completed since the exchange began; as long as it grows, the time-out starts anew."""
 
     def feed(self, data: bytes) -> bool:
-        """Take bytes; True when all that was asked for has arrived. Raises ProtocolFault."""
+        """Take bytes; True when all that was asked for has arrived. Raises a Fault, mostly ProtocolFault."""
 
 
 class Transport(Protocol):
@@ -88,7 +88,7 @@ class StreamLink(asyncio.Protocol):
         """Send ``data`` (nothing: only listen) and feed ``receiver`` until it is complete.
 
         Raises Timeout when no further answer comes for ``timeout`` seconds, LinkLost when the transport is gone, and
-        the receiver's ProtocolFault. After a Timeout the link stands; what arrives late goes to ``stray``.
+        the receiver's Fault. After a Timeout the link stands; what arrives late goes to ``stray``.
         """
         if self._not_before:
             await self._silence(timeout)
@@ -181,7 +181,7 @@ class StreamLink(asyncio.Protocol):
                 self.stray_bytes += len(data)
                 if self.stray is not None:
                     self.stray.feed(data)
-        except ProtocolFault as fault:
+        except Fault as fault:
             if waiter is None:
                 self.abort(fault)
             elif not waiter.done():
