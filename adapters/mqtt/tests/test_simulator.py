@@ -110,7 +110,7 @@ def test_times_and_silence(kit):
     machine = Machine(kit.device(time={"path": "$.at", "format": "iso8601"}, batch="$.s"), broker)
     machine.time = datetime(2026, 1, 2, tzinfo=UTC)
     machine.set(kit.tag("v"), 1)
-    assert told == [("m/1", b'{"s": [{"v": 1, "at": "2026-01-02T00:00:00+00:00"}]}')]
+    assert told == [("m/1", b'{"s": [{"v": 1.0, "at": "2026-01-02T00:00:00+00:00"}]}')]
     machine.silent = True
     machine.publish()
     assert len(told) == 1
