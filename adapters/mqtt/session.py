@@ -44,6 +44,7 @@ class MqttSession:
     async def connect(self, client_id: str, *, clean: bool) -> Answer:
         """Introduce ourselves; returns what the broker says. Raises AuthFault, ConfigFault, LinkLost, ProtocolFault."""
         c = self._connection
+        # the largest packet is not told: a broker would leave out what is larger, and nobody would know
         hello = Connect(
             client_id,
             level=c.level,
@@ -53,7 +54,6 @@ class MqttSession:
             password=None if c.password is None else c.password.get_secret_value(),
             session_expiry=0 if clean else max(1, int(c.session)),
             receive_maximum=c.receive_maximum,
-            maximum_packet=c.max_payload + HEAD,
         )
         (found,) = await self._answers(hello.encode(), 1)
         refusal = connect_fault(self.link.name, found, c.level)
