@@ -357,7 +357,19 @@ def test_what_was_missed_is_told_apart_from_what_was_kept(run, kit, protocol):
     run(work)
 
 
-@pytest.mark.parametrize("answer", ["90 05 0001 00 01 01", "90 04 0007 00 01", "70 02 0001", "d0 00 b0 02 0001"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "90 05 0001 00 01 01",
+        "90 04 0007 00 01",
+        "70 02 0001",
+        "d0 00 b0 02 0001",
+        "20 03 00 00 00",
+        "90 04 0001 00 01 90 04 0001 00 01",
+        "34 05 0001 61 0000 00",
+        "36 06 0001 61 0001 00",
+    ],
+)
 def test_a_broker_that_answers_something_else(run, kit, answer):
     async def work():
         async def broker(reader, writer):
