@@ -55,6 +55,15 @@ HARMLESS: Final = frozenset({Mischief.SPLIT})
 """What a correct adapter does not even notice."""
 
 
+_ARRIVES: Final[dict[Mischief, Callable[[bytes], bytes]]] = {
+    Mischief.LOSE: lambda _data: b"",
+    Mischief.NOISE_BEFORE: lambda data: NOISE + data,
+    Mischief.NOISE_INSTEAD: lambda _data: NOISE,
+    Mischief.DUPLICATE: lambda data: data + data,
+}
+"""What arrives instead of an answer."""
+
+
 class ChaosLink:
     """See the module."""
 
@@ -172,30 +181,22 @@ class _Pair:
 
     async def _do(self, mischief: Mischief, data: bytes) -> bool:
         """Do it; False when the connection is to be closed."""
-        match mischief:
-            case Mischief.CUT | Mischief.RESET:
-                await self._pass(data[: len(data) // 2])
-                if mischief is Mischief.RESET:
-                    self._linger_not()
-                return False
-            case Mischief.STALL:
-                self._stalled.set()
-            case Mischief.NOISE_BEFORE:
-                await self._pass(NOISE + data)
-            case Mischief.NOISE_INSTEAD:
-                await self._pass(NOISE)
-            case Mischief.SPLIT | Mischief.DRIP:
-                wait = self._link.delay if mischief is Mischief.DRIP else 0.0
-                for place in range(len(data)):
-                    await self._pass(data[place : place + 1])
-                    await asyncio.sleep(wait)
-            case Mischief.DUPLICATE:
-                await self._pass(data + data)
-            case Mischief.LATE:
-                await asyncio.sleep(self._link.delay)
-                await self._pass(data)
-            case Mischief.LOSE:
-                pass
+        if mischief in {Mischief.CUT, Mischief.RESET}:
+            await self._pass(data[: len(data) // 2])
+            if mischief is Mischief.RESET:
+                self._linger_not()
+            return False
+        if mischief is Mischief.STALL:
+            self._stalled.set()
+        elif mischief is Mischief.LATE:
+            await asyncio.sleep(self._link.delay)
+            await self._pass(data)
+        elif mischief in {Mischief.SPLIT, Mischief.DRIP}:
+            for place in range(len(data)):
+                await self._pass(data[place : place + 1])
+                await asyncio.sleep(self._link.delay if mischief is Mischief.DRIP else 0.0)
+        else:
+            await self._pass(_ARRIVES[mischief](data))
         return True
 
     def _linger_not(self) -> None:
