@@ -1,7 +1,9 @@
 """A link: one exchange at a time, in time, and nothing left behind, on both event loops."""
 
 import asyncio
+import socket
 import time
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -315,5 +317,65 @@ def test_a_peer_that_takes_bytes_again_is_heard(run, peer, wants):
             receiver = wants(3_000_000)
             await link.exchange(bytes(3_000_000), receiver, 5.0)
             await link.exchange(b"!", wants(1), 1.0)
+
+    run(work)
+
+
+def test_posts_and_beats_go_out_beside_an_exchange(run, peer, wants):
+    async def work():
+        async with peer(echo) as there, open_tcp("127.0.0.1", there.port, 1.0) as link:
+            receiver = wants(8)
+            link.beat(b"beat", 0.02)
+            asyncio.get_running_loop().call_later(0.01, link.post, b"post")
+            await link.exchange(b"", receiver, 1.0)
+            assert receiver.data == b"postbeat"
+            link.beat(b"slow", 60.0)  # in place of the one before
+            with pytest.raises(Timeout):
+                await link.exchange(b"", wants(1), 0.1)
+        with pytest.raises(LinkLost):
+            link.post(b"late")
+        link.beat(b"late", 0.0)
+        await asyncio.sleep(0.02)
+
+    run(work)
+
+
+def test_a_peer_that_is_held_up(run, peer, wants):
+    async def work():
+        async with peer(echo) as there, open_tcp("127.0.0.1", there.port, 1.0) as link:
+            for held in (True, True):
+                link.hold(held=held)
+            with pytest.raises(Timeout):
+                await link.exchange(b"abc", wants(3), 0.1)
+            link.hold(held=False)
+            link.hold(held=False)
+            await link.exchange(b"", wants(3), 1.0)
+            link.hold(held=True)
+            await link.close()
+            link.hold(held=False)
+
+    run(work)
+
+
+def test_a_peer_that_takes_no_posts(run, wants):
+    async def work():
+        with socket.create_server(("127.0.0.1", 0)) as deaf:  # nobody ever reads there
+            async with open_tcp("127.0.0.1", deaf.getsockname()[1], 1.0) as link:
+                sent = 0
+                while not link._withheld:
+                    link.post(bytes(1 << 16))
+                    sent += 1
+                    await asyncio.sleep(0)
+                    assert sent < 1000
+                link.post(bytes(1 << 16))  # a burst may wait
+                with pytest.raises(Timeout):
+                    await link.exchange(b"", wants(1), 0.05)
+                while not link.lost:
+                    with suppress(LinkLost):
+                        link.post(bytes(1 << 16))
+                    sent += 1
+                    assert sent < 1100
+                with pytest.raises(LinkLost, match="takes no more bytes"):
+                    link.post(b"x")
 
     run(work)
