@@ -17,8 +17,8 @@ PUT_GET: Final = (
     "communication from remote partner', protection level full access, and download"
 )
 OPTIMISED: Final = (
-    "on a 1200 or 1500 also when the block has 'Optimized block access' ticked in its properties: untick it, compile "
-    "and download"
+    "a 1200 or 1500 says so too of a block that has 'Optimized block access' ticked in its properties: untick it, "
+    "compile and download"
 )
 
 

@@ -99,6 +99,21 @@ DEVICE: Final[dict[str, Reason]] = {
         "未分类的故障",
         "查看旁边的说明，并反馈给我们以便分类。",
     ),
+    "session_refused": Reason(
+        "The controller takes the TCP connection, and declines the session in it",
+        "Check rack and slot, or the TSAP, against the hardware configuration; free a connection of that type in the "
+        "controller, or try another connection_type.",
+        "控制器接受了 TCP 连接，但拒绝建立会话",
+        "对照硬件组态核对机架号、插槽号或 TSAP；释放控制器中该类型的连接资源，或换用其他 connection_type。",
+    ),
+    "put_get_disabled": Reason(
+        "The controller does not permit access with PUT/GET",
+        "In TIA Portal open the CPU's properties, Protection & Security, Connection mechanisms: tick 'Permit access "
+        "with PUT/GET communication from remote partner', full access as protection level, and download.",
+        "控制器未允许 PUT/GET 访问",
+        "在 TIA Portal 中打开 CPU 属性 → 防护与安全 → 连接机制，勾选“允许来自远程对象的 PUT/GET 通信访问”，"
+        "保护等级设为完全访问，然后下载。",
+    ),
     "queue_full": Reason(
         "Too many requests wait for this connection",
         "Scan more slowly, or write less often; the line cannot do more.",
