@@ -7,8 +7,10 @@ among equals the fewest bytes.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 from adapters.s7.codec import ITEM_HEADER, READ_ITEM, READ_OVERHEAD, Place
@@ -16,8 +18,9 @@ from gateway.sdk import Request
 
 OPEN_JOBS: Final = 64
 """Requests with room left that are looked at for an item; more would cost time and save nothing."""
-SMALL_GAP: Final = 4
-"""Step in which larger and larger gaps are tried at first; it doubles."""
+_SIZE: Final = attrgetter("size")
+NEAR: Final = 16
+"""The gap that is best on paper is not always the best in whole requests: those so many places beside it are tried."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -106,9 +109,9 @@ def pack_reads(clusters: Sequence[Cluster], room: Room, max_gap: int) -> tuple[J
     """Requests that read all clusters."""
     fitting = [_cut_large(cluster, room.item) for cluster in clusters]
     best: tuple[tuple[int, int], list[list[Read]]] | None = None
-    for gap in _gaps(max_gap):
+    for gap in sorted(_gaps(fitting, room, max_gap)):
         reads = [read for cluster in fitting for read in _runs(cluster, gap, room.item)]
-        for jobs in (_first_fit(reads, room), _filled(reads, room)):
+        for jobs in (_first_fit(reads, room), _paired(reads, room), _filled(reads, room)):
             score = len(jobs), sum(READ_ITEM + cost(read.size) for job in jobs for read in job)
             if best is None or score < best[0]:
                 best = score, jobs
@@ -120,14 +123,31 @@ def pack_again(reads: Iterable[Read], room: Room) -> tuple[Job, ...]:
     return tuple(map(tuple, _first_fit(list(reads), room)))
 
 
-def _gaps(max_gap: int) -> Iterator[int]:
-    yield 0
-    gap = SMALL_GAP
-    while gap < max_gap:
-        yield gap
-        gap *= 2
-    if max_gap:
-        yield max_gap
+def _gaps(clusters: Sequence[Cluster], room: Room, max_gap: int) -> set[int]:
+    """Gaps worth trying: none, all, and those about which neither items nor bytes alone decide."""
+    found: list[int] = []
+    items, data = len(clusters), 0
+    for cluster in clusters:
+        end = cluster.address
+        for piece in cluster.pieces:
+            data += max(0, piece.end - max(end, piece.address))
+            if piece.address > end:
+                found.append(piece.address - end)
+            end = max(end, piece.end)
+    found.sort()
+    items += len(found)
+    best, place = _requests(items, data, room), 0
+    for count, gap in enumerate(found, 1):
+        items, data = items - 1, data + gap
+        if (needed := _requests(items, data, room)) < best:
+            best, place = needed, count
+    near = found[max(0, place - NEAR - 1) : place + NEAR : NEAR]
+    return {gap for gap in (0, *near, *found[place - 1 : place], max_gap) if gap <= max_gap}
+
+
+def _requests(items: int, data: int, room: Room) -> float:
+    """Requests below which so many items with so many bytes cannot go."""
+    return max(items / room.items, (data + ITEM_HEADER * items) / room.data)
 
 
 def _cut_large(cluster: Cluster, limit: int) -> Cluster:
@@ -177,6 +197,24 @@ def _first_fit(reads: Sequence[Read], room: Room) -> list[list[Read]]:
         state[2] -= need
         if not state[1] or state[2] < cost(1):
             left.remove(state)
+    return jobs
+
+
+def _paired(reads: Sequence[Read], room: Room) -> list[list[Read]]:
+    """Large items beside small ones, so that a request runs out of bytes and of items at about the same time."""
+    waiting = sorted(reads, key=_order, reverse=True)
+    jobs: list[list[Read]] = []
+    items, data = 0, 0
+    while waiting:
+        small = cost(waiting[0].size)
+        if not items or data < small:
+            jobs.append([])
+            items, data = room.items, room.data
+        spare = max(data - (items - 1) * small, small) - ITEM_HEADER
+        read = waiting.pop(bisect_right(waiting, spare - (spare & 1), key=_SIZE) - 1)
+        jobs[-1].append(read)
+        items -= 1
+        data -= cost(read.size)
     return jobs
 
 

@@ -18,8 +18,8 @@ from gateway.model.types import DTYPES, DataType, Value
 from gateway.wire.registers import RegisterTable
 
 AREA_BYTES: Final = 65_536
-STATUS_BYTES: Final = 12 + 10 + 2
-"""Bytes of a PDU that a part of a status list does not have: parameter, header, margin."""
+STATUS_BYTES: Final = codec.JOB_HEADER + 12 + codec.ITEM_HEADER
+"""Bytes of a PDU that a part of a status list does not have."""
 ITEM_CODE: Final = 0x05
 
 
