@@ -164,11 +164,11 @@ def typed_config(manifest: Manifest, subject: Subject) -> str:  # noqa: ARG001
     """typed-config: frozen, strict, described; secrets are secrets."""
     models = manifest.load().models
     count = 0
-    for model in _models(models.connection, seen := set()), _models(models.device, seen), _models(models.tag, seen):
-        for one in model:
-            if not (
-                issubclass(one, Model) and one.model_config.get("frozen") and one.model_config.get("extra") == "forbid"
-            ):
+    seen: set[type[BaseModel]] = set()
+    for model in models.connection, models.device, models.tag:
+        for one in _models(model, seen):
+            strict = one.model_config.get("frozen") and one.model_config.get("extra") == "forbid"
+            if not (issubclass(one, Model) and strict):
                 raise Short(f"{one.__name__} is not a Model of the kit", "derive it from gateway.sdk.Model")
             for name, field in one.model_fields.items():
                 count += 1
