@@ -239,10 +239,10 @@ def readme(manifest: Manifest, subject: Subject) -> str:  # noqa: ARG001
     pairs = ((models.connection, ConnectionConfig), (models.device, DeviceConfig), (models.tag, TagConfig))
     for model, base in pairs:
         for name, field in model.model_fields.items():
-            row = re.search(rf"^\| `{name}` \|.*$", text, re.MULTILINE)
-            if name in base.model_fields or (row is not None and (field.description or "").strip() in row[0]):
+            rows = re.findall(rf"^\| `{name}` \|.*$", text, re.MULTILINE)
+            if name in base.model_fields or any((field.description or "").strip() in row for row in rows):
                 continue
-            what = "is missing in" if row is None else "is described otherwise in"
+            what = "is described otherwise in" if rows else "is missing in"
             raise Short(f"{model.__name__}.{name} {what} README.md", "write the settings table anew")
     return f"{len(text.splitlines())} lines"
 

@@ -78,7 +78,7 @@ def configure(manifest: Manifest, subject: Subject, port: int, tags: Sequence[Se
         devices,
         {},
         {},
-        BusConfig(kind=BusKind.MEMORY, linger=0.01),
+        BusConfig.model_validate({"kind": BusKind.MEMORY, "linger": "10ms"}),
         ObserveConfig(),
         Path(),
     )

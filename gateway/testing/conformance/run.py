@@ -102,7 +102,7 @@ def _judge(
     except Fault as fault:
         words = f"{type(fault).__name__}: {fault}"
         return Result(manifest.id, tier, rule, Verdict.FAILED, words, "see the rule", perf_counter() - began)
-    except Exception as error:  # whatever a faulty adapter raises is a verdict, not the end of the suite
+    except Exception as error:  # noqa: BLE001 - whatever a faulty adapter raises is a verdict, not the end of the suite
         words = f"raised {error!r}"
         return Result(manifest.id, tier, rule, Verdict.FAILED, words, "raise faults only", perf_counter() - began)
     return Result(manifest.id, tier, rule, Verdict.PASSED, seen, "", perf_counter() - began)
