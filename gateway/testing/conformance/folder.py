@@ -230,9 +230,9 @@ def readme(manifest: Manifest, subject: Subject) -> str:  # noqa: ARG001
         raise Short("there is no README.md", "write one: quick start, settings, supported, not supported")
     text = path.read_text("utf-8")
     lower = text.lower()
-    for words in ("quick start", "not supported"):
-        if words not in lower:
-            raise Short(f"README.md says nothing of {words!r}", f"add a section {words!r}")
+    for words, pattern in (("quick start", "quick start"), ("supported, and not", "not supported|supported, and not")):
+        if not re.search(pattern, lower):
+            raise Short(f"README.md has no section {words!r}", f"add a section {words!r}")
     if not re.search(r"```ya?ml\n.*?connections:.*?```", text, re.DOTALL):
         raise Short("the quick start shows no configuration", "show one in a yaml block")
     models = manifest.load().models
@@ -250,7 +250,8 @@ def readme(manifest: Manifest, subject: Subject) -> str:  # noqa: ARG001
 def troubleshooting(manifest: Manifest, subject: Subject) -> str:  # noqa: ARG001
     """troubleshooting: symptom, cause, command."""
     text = (manifest.folder / "README.md").read_text("utf-8")
-    rows = re.findall(r"^\|.*\|$", text.partition("roubleshooting")[2], re.MULTILINE)
+    section = re.search(r"^#+ [^\n]*(?:roubleshooting|goes wrong)[^\n]*$(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^\|.*\|$", section[1] if section else "", re.MULTILINE)
     if len(rows) < 5 or "xingsha " not in "".join(rows):
         raise Short(f"{max(0, len(rows) - 2)} symptoms", "add a table: symptom, likely cause, command to run")
     return f"{len(rows) - 2} symptoms"

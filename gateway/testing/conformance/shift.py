@@ -165,7 +165,7 @@ async def reload(manifest: Manifest, subject: Subject, fast: bool) -> str:
         gaps = [gap for gap in other.gaps if gap.reason == "outage"]
     early, late = sizes[cycles // 2], sizes[-1]
     grown = late[0] - early[0], late[1] - early[1], late[2] - early[2]
-    if grown[0] > 2 or grown[1] > 4 or grown[2] > GROWTH_KB:
+    if grown[0] > 2 or grown[1] > 2 or grown[2] > GROWTH_KB:
         seen = f"{cycles // 2} cycles left {grown[0]} tasks, {grown[1]} descriptors, {grown[2]} kB"
         raise Short(seen, "leave nothing behind when the context of open() ends")
     if gaps:
