@@ -56,7 +56,7 @@ async def chaos_matrix(manifest: Manifest, subject: Subject, fast: bool) -> str:
         at_work.simulator.hang_up()
         await at_work.good_again()
         at_work.judge()
-    return f"{done} of {len(kinds)} kinds, and a restart of the peer; {len(at_work.rows)} values, none wrong"
+    return f"{done} times, {len(kinds)} kinds, and a restart of the peer; {len(at_work.rows)} values, none wrong"
 
 
 async def stale_reply(manifest: Manifest, subject: Subject, fast: bool) -> str:
