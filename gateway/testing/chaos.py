@@ -74,13 +74,18 @@ class ChaosLink:
         self.delay = delay
         self.tap: Callable[[str, bytes], None] | None = None
         """Is called with ``>`` (to the device) or ``<`` and the bytes, as they were before any mischief."""
+        self.refusing = False
+        """True: connections are taken and closed at once."""
+        self.connections = 0
+        """Taken in all."""
         self.answers = 0
         """Pieces that the device has sent."""
         self.done: list[Mischief] = []
         """Mischief that was done."""
         self._plan: deque[tuple[int, Mischief]] = deque()
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        """One for each connection that is open."""
 
     def next(self, mischief: Mischief, after: int = 0) -> None:
         """Do this to the next answer, or to the one ``after`` so many others."""
@@ -88,7 +93,7 @@ class ChaosLink:
 
     def hang_up(self) -> None:
         """Close all connections at once."""
-        for task in tuple(self._tasks):
+        for task in tuple(self.tasks):
             task.cancel()
 
     async def __aenter__(self) -> Self:
@@ -99,16 +104,20 @@ class ChaosLink:
         if self._server is not None:
             self._server.close()
         self.hang_up()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if self.tasks:
+            await asyncio.wait(self.tasks)
         if self._server is not None:
             await self._server.wait_closed()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        if self.refusing:
+            writer.transport.abort()
+            return
         task = asyncio.current_task()
         if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
         device: asyncio.StreamWriter | None = None
         try:
             with suppress(OSError, asyncio.CancelledError):

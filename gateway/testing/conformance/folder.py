@@ -29,7 +29,7 @@ RULES: Final = {
 }  # fmt: skip
 """The scale, as far as the suite goes."""
 CAPABILITIES: Final = frozenset(
-    {"read", "subscribe", "listen", "broadcast", "write", "browse", "probe", "history", "doctor"}
+    {"read", "subscribe", "listen", "broadcast", "write", "browse", "probe", "read_history", "doctor"}
 )
 _MAY: Final = ("gateway.sdk", "gateway.model", "gateway.wire", "gateway.config.fields", "gateway.config.base")
 _IMPURE: Final = frozenset(
@@ -164,11 +164,11 @@ def typed_config(manifest: Manifest, subject: Subject) -> str:  # noqa: ARG001
     """typed-config: frozen, strict, described; secrets are secrets."""
     models = manifest.load().models
     count = 0
-    for model in _models(models.connection, seen := set()), _models(models.device, seen), _models(models.tag, seen):
-        for one in model:
-            if not (
-                issubclass(one, Model) and one.model_config.get("frozen") and one.model_config.get("extra") == "forbid"
-            ):
+    seen: set[type[BaseModel]] = set()
+    for model in models.connection, models.device, models.tag:
+        for one in _models(model, seen):
+            strict = one.model_config.get("frozen") and one.model_config.get("extra") == "forbid"
+            if not (issubclass(one, Model) and strict):
                 raise Short(f"{one.__name__} is not a Model of the kit", "derive it from gateway.sdk.Model")
             for name, field in one.model_fields.items():
                 count += 1
@@ -230,19 +230,19 @@ def readme(manifest: Manifest, subject: Subject) -> str:  # noqa: ARG001
         raise Short("there is no README.md", "write one: quick start, settings, supported, not supported")
     text = path.read_text("utf-8")
     lower = text.lower()
-    for words in ("quick start", "not supported"):
-        if words not in lower:
-            raise Short(f"README.md says nothing of {words!r}", f"add a section {words!r}")
+    for words, pattern in (("quick start", "quick start"), ("supported, and not", "not supported|supported, and not")):
+        if not re.search(pattern, lower):
+            raise Short(f"README.md has no section {words!r}", f"add a section {words!r}")
     if not re.search(r"```ya?ml\n.*?connections:.*?```", text, re.DOTALL):
         raise Short("the quick start shows no configuration", "show one in a yaml block")
     models = manifest.load().models
     pairs = ((models.connection, ConnectionConfig), (models.device, DeviceConfig), (models.tag, TagConfig))
     for model, base in pairs:
         for name, field in model.model_fields.items():
-            row = re.search(rf"^\| `{name}` \|.*$", text, re.MULTILINE)
-            if name in base.model_fields or (row is not None and (field.description or "").strip() in row[0]):
+            rows = re.findall(rf"^\| `{name}` \|.*$", text, re.MULTILINE)
+            if name in base.model_fields or any((field.description or "").strip() in row for row in rows):
                 continue
-            what = "is missing in" if row is None else "is described otherwise in"
+            what = "is described otherwise in" if rows else "is missing in"
             raise Short(f"{model.__name__}.{name} {what} README.md", "write the settings table anew")
     return f"{len(text.splitlines())} lines"
 
@@ -250,7 +250,8 @@ def readme(manifest: Manifest, subject: Subject) -> str:  # noqa: ARG001
 def troubleshooting(manifest: Manifest, subject: Subject) -> str:  # noqa: ARG001
     """troubleshooting: symptom, cause, command."""
     text = (manifest.folder / "README.md").read_text("utf-8")
-    rows = re.findall(r"^\|.*\|$", text.partition("roubleshooting")[2], re.MULTILINE)
+    section = re.search(r"^#+ [^\n]*(?:roubleshooting|goes wrong)[^\n]*$(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^\|.*\|$", section[1] if section else "", re.MULTILINE)
     if len(rows) < 5 or "xingsha " not in "".join(rows):
         raise Short(f"{max(0, len(rows) - 2)} symptoms", "add a table: symptom, likely cause, command to run")
     return f"{len(rows) - 2} symptoms"

@@ -78,7 +78,7 @@ def configure(manifest: Manifest, subject: Subject, port: int, tags: Sequence[Se
         devices,
         {},
         {},
-        BusConfig(kind=BusKind.MEMORY, linger=0.01),
+        BusConfig.model_validate({"kind": BusKind.MEMORY, "linger": "10ms"}),
         ObserveConfig(),
         Path(),
     )
@@ -183,7 +183,7 @@ class Rig:
     def judge(self) -> None:
         """Raise Short for a value that is wrong."""
         names = [(device, tag.name) for device in self.made.devices for tag in self.tags]
-        last: dict[tuple[str, str], int] = {}
+        last: dict[tuple[str, str], tuple[int, int]] = {}
         for row in self.rows:
             key = (row.device, row.tag)
             if row.quality >= 0x80 or row.flags & (FrameFlag.REPLAYED | FrameFlag.CONFIRMED):
@@ -191,10 +191,12 @@ class Rig:
             mend = "match answers to questions; after a time-out drop the session or what arrives late"
             if row.value % len(names) != names.index(key) or row.value > HIGHEST:
                 raise Short(f"{row.device}.{row.tag} was told as {row.value}, which it never had", mend)
-            before = last.get(key, 0)
+            before, at = last.get(key, (0, 0))
+            if row.time < at:
+                continue  # delivered again, with the time that it had
             if row.value < before and before - row.value < HIGHEST // 2:
                 raise Short(f"{row.device}.{row.tag} was told as {row.value} after {before}: it is stale", mend)
-            last[key] = row.value
+            last[key] = row.value, row.time
 
     async def _advance(self) -> None:
         while True:

@@ -71,6 +71,8 @@ class Subject:
     device: Settings = field(default_factory=dict)
     others: Sequence[Settings] = ()
     """Settings of further devices behind the same connection; empty: the protocol has one device for each."""
+    second: Subject | None = None
+    """reload: the same in the role of another client (its own client id …); None: this one will do."""
     at: Callable[[int], Settings] = lambda port: {"host": "127.0.0.1", "port": port}
     """Settings that have a connection go to a port on this machine."""
     refuse: Callable[[Any, Any], None] = _refuse
