@@ -7,7 +7,10 @@ up is recognised and dropped.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import pack
 from typing import Final
+
+import numpy as np
 
 from adapters.s7.codec import (
     ACK,
@@ -15,6 +18,7 @@ from adapters.s7.codec import (
     ANSWER_HEADER,
     CONFIRM,
     DATA,
+    DATA_BYTE,
     DISCONNECT,
     DT,
     GOOD,
@@ -23,25 +27,74 @@ from adapters.s7.codec import (
     JOB_HEADER,
     LENGTH_UNITS,
     READ,
+    READ_OVERHEAD,
     REFERENCE_AT,
     SETUP,
     TRANSPORT_ERROR,
     USER_DATA,
     WRITE,
     Ask,
+    frame,
 )
 from gateway.model.faults import ProtocolFault
 
+FIRST_ITEM: Final = DATA + READ_OVERHEAD[1]
+"""Where in a frame the items of an answer begin."""
+MANY: Final = 4
+"""Items from which on one gather is cheaper than a copy for each."""
 _PARAMETERS: Final[dict[int, int]] = {SETUP: 8, READ: 2, WRITE: 2}
 """Function → bytes of the parameter of a good answer; user data have no function."""
 LARGEST: Final = 2048
 """Bytes of the longest telegram before a PDU size was agreed on."""
 
 
+class Pattern:
+    """What the answer to a read looks like, to the byte, when every item is good: then its data is taken in one go.
+
+    One comparison of the whole answer, all that is not data, instead of one for each item: 2 µs for 20 items, not 8.
+    """
+
+    __slots__ = ("_mask", "_slices", "_source", "_target", "_template", "length")
+
+    def __init__(self, ask: Ask) -> None:
+        items = bytearray()
+        data = bytearray()  # 0xFF where data or a fill byte stands
+        self._slices: list[tuple[slice, slice]] = []
+        for start, size in ask.parts:
+            fill = len(items) & 1
+            at = FIRST_ITEM + len(items) + fill + ITEM_HEADER
+            items += bytes(fill) + bytes((GOOD, DATA_BYTE)) + (8 * size & 0xFFFF).to_bytes(2, "big") + bytes(size)
+            data += b"\xff" * fill + bytes(ITEM_HEADER) + b"\xff" * size
+            self._slices.append((slice(start, start + size), slice(at, at + size)))
+        head = pack(">BBHHHHH", 0x32, ANSWER, 0, 0, 2, len(items), 0) + bytes((READ, len(ask.parts)))
+        unit = frame(head + items)
+        self.length = len(unit)
+        keep = bytearray(b"\xff" * FIRST_ITEM) + bytes(byte ^ 0xFF for byte in data)
+        for at in (1, *range(DATA + 2, REFERENCE_AT + 2)):
+            keep[at] = 0
+        self._mask = int.from_bytes(keep, "little")
+        self._template = int.from_bytes(unit, "little") & self._mask
+        many = len(ask.parts) >= MANY
+        places = [(range(to.start, to.stop), range(of.start, of.stop)) for to, of in self._slices if many]
+        self._target = np.array([at for to, _ in places for at in to], np.intp)
+        self._source = np.array([at for _, of in places for at in of], np.intp)
+
+    def take(self, unit: bytes, image: bytearray) -> bool:
+        """Put the data of an answer into the image; False when it is not as expected, and the image as it was."""
+        if len(unit) != self.length or int.from_bytes(unit, "little") & self._mask != self._template:
+            return False
+        if len(self._target):
+            np.frombuffer(image, np.uint8)[self._target] = np.frombuffer(unit, np.uint8)[self._source]
+        else:
+            for to, of in self._slices:
+                image[to] = unit[of]
+        return True
+
+
 class Chunk:
     """Requests that go out in one write, as bytes, with what is expected in return."""
 
-    __slots__ = ("asks", "data", "heads", "references")
+    __slots__ = ("asks", "data", "patterns", "references")
 
     def __init__(self, asks: Sequence[Ask]) -> None:
         self.asks = tuple(asks)
@@ -52,10 +105,7 @@ class Chunk:
         for ask in asks:
             self.references.append(at + REFERENCE_AT)
             at += len(ask.frame)
-        self.heads = tuple(
-            tuple(bytes((GOOD, 4)) + (8 * size & 0xFFFF).to_bytes(2, "big") for _, size in ask.parts) for ask in asks
-        )
-        """Per request and item: how a good answer begins, usually."""
+        self.patterns = tuple(Pattern(ask) if ask.function == READ else None for ask in asks)
 
 
 class S7Exchange:
@@ -135,10 +185,26 @@ class S7Exchange:
                 raise ProtocolFault("what arrives is not ISO-on-TCP", data=data[at:])
             if length > end - at:
                 break
-            self._unit(data[at : at + length])
+            unit = data[at : at + length]
             at += length
+            if not self._plain(unit):
+                self._unit(unit)
         self._rest = data[at:]
         return not (self._open or self.connecting)
+
+    def _plain(self, unit: bytes) -> bool:
+        """Take the answer to a read in which every item is good; False when it is anything else."""
+        if self._telegram or len(unit) <= FIRST_ITEM:
+            return False
+        index = (unit[REFERENCE_AT] << 8 | unit[REFERENCE_AT + 1]) - self._first
+        if index < 0 or not self._open >> index & 1:
+            return False
+        pattern = self._chunk.patterns[index]
+        if pattern is None or not pattern.take(unit, self._image):
+            return False
+        self._open ^= 1 << index
+        self.answered += 1
+        return True
 
     def _unit(self, unit: bytes) -> None:
         """Take one TPKT."""
@@ -219,27 +285,23 @@ class S7Exchange:
 
     def _read(self, index: int, ask: Ask, unit: bytes, at: int) -> None:
         """Take the items of an answer to a read; items of odd size, but the last, are followed by a fill byte."""
-        parts, heads, image = ask.parts, self._chunk.heads[index], self._image
+        parts, image = ask.parts, self._image
         end = len(unit)
         if unit[at - 1] != len(parts):
             raise ProtocolFault(f"the answer has {unit[at - 1]} items instead of {len(parts)}", data=unit)
         good: list[tuple[int, int, int]] = []
         for item, (start, size) in enumerate(parts):
-            if unit.startswith(heads[item], at):
-                stop = at + ITEM_HEADER + size
+            stop = self._item(index, item, size, unit, at)
+            if unit[at] == GOOD:
                 good.append((start, size, stop))
-            else:
-                stop = self._odd(index, item, size, unit, at)
-                if unit[at] == GOOD:
-                    good.append((start, size, stop))
             at = stop + (stop - at & 1)
         if end not in (stop, at):
             raise ProtocolFault("the items of an answer do not fill it", data=unit)
         for start, size, stop in good:
             image[start : start + size] = unit[stop - size : stop]
 
-    def _odd(self, index: int, item: int, size: int, unit: bytes, at: int) -> int:
-        """Take an item that is refused, or comes in an unusual transport size; return where it ends."""
+    def _item(self, index: int, item: int, size: int, unit: bytes, at: int) -> int:
+        """Look at an item, in whatever transport size it comes; return where it ends."""
         header = unit[at : at + ITEM_HEADER]
         if not header:
             raise ProtocolFault("an item is missing in an answer", data=unit)
