@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from operator import attrgetter
 from typing import Final
 
@@ -255,15 +256,12 @@ def _cut(read: Read, limit: int, *, whole: bool) -> tuple[Read | None, Read | No
     limit -= limit & 1
     if whole or read.size <= limit:
         return read, None
-    end = 0
-    for count, piece in enumerate(read.pieces):
-        end = max(end, piece.end)
-        if end - read.address > limit:
-            if not count:
-                return None, read
-            pieces = read.pieces
-            return (
-                make_read(read.place, read.address, read.start, pieces[:count]),
-                make_read(read.place, read.address, read.start, pieces[count:]),
-            )
-    return read, None
+    ends = accumulate((piece.end for piece in read.pieces), max)
+    count = next(place for place, end in enumerate(ends) if end - read.address > limit)
+    if not count:
+        return None, read
+    pieces = read.pieces
+    return (
+        make_read(read.place, read.address, read.start, pieces[:count]),
+        make_read(read.place, read.address, read.start, pieces[count:]),
+    )

@@ -4,9 +4,10 @@
 
 Each CPU has 1,000 words, and a connection of its own. ``scattered``: each lies 120 bytes from the next, so that nothing
 can be merged, and 20 to a request are the fewest: 50 requests a poll. ``block``: they lie side by side, which takes 3.
-Each word of a CPU is a random number of its own plus the count of reads the CPU has served: every value is new each time,
-none compresses, and the values of one tag must be exactly one poll apart; one that is missing or torn shows. The figure is CPU, user and system, of the gateway's
-process by value that arrived, journal fully synchronous, MQTT QoS 1. CPUs, broker and receiver share the other core.
+Each word is a random number of its own plus the count of reads that its CPU has served: every value is new each time,
+none compresses, and the values of one tag must be exactly one poll apart; one that is missing or torn shows. The
+figure is CPU, user and system, of the gateway's process by value that was read, journal fully synchronous, MQTT QoS 1.
+CPUs, broker and receiver share the other core.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from adapters.s7 import adapter, models
 from adapters.s7.simulator import Simulator
 from benchmarks.machine import ROOT, Unfit, run_folder
 from benchmarks.processes import Broker, Child, Gateway
-from gateway.reader import Frames, Reader
+from gateway.reader import Declared, Frames, Reader
 
 TAGS: Final = 1000
 STEP: Final = {"scattered": 120, "block": 2}
@@ -113,7 +114,7 @@ class Receiver:
         self._client.loop_stop()
         reader = Reader()
         seen: dict[tuple[str, str], list[int]] = {}
-        bad = 0
+        bad, gaps = 0, set()
         for topic, payload in self.messages:
             for event in reader.feed(topic, payload):
                 if isinstance(event, Frames):
@@ -122,19 +123,20 @@ class Receiver:
                             bad += 1
                         else:
                             seen.setdefault((row.device, row.tag), []).append(row.value)
+                elif isinstance(event, Declared):
+                    gaps.add(event.gap.reason)
         lost = wrong = 0
         for values in seen.values():
             polls = np.diff(np.array(values, np.int64)) % 65_536 / step
             wrong += int(np.count_nonzero(polls % 1)) + int(np.count_nonzero(polls == 0))
             lost += int(np.sum(np.maximum(np.floor(polls) - 1, 0)))
-        found = reader.report(from_start=True)
         return {
             "points": sum(map(len, seen.values())),
             "tags": len(seen),
             "lost": lost,
             "wrong": wrong,
             "bad_quality": bad,
-            "gaps": found.gaps,
+            "gaps": sorted(gaps),
         }
 
 
@@ -222,11 +224,11 @@ def main(arguments: list[str] | None = None) -> int:
     if options.serve:
         asyncio.run(serve(options.devices, options.layout))
         return 0
-    sound = True
+    sound = True  # the gap "restart" tells of polls that were under way when the gateway was told to stop
     for layout in STEP if options.layout is None else (options.layout,):
         found = run(options.seconds, options.devices, layout, options.scan)
         print(json.dumps({"adapter": "s7", **found}))
-        sound &= not (found["lost"] or found["wrong"] or found["bad_quality"] or found["gaps"])
+        sound &= not (found["lost"] or found["wrong"] or found["bad_quality"] or found["gaps"] not in ([], ["restart"]))
     return 0 if sound else 1
 
 

@@ -176,6 +176,16 @@ def test_units_that_are_none(unit, words):
     assert raised.value.data
 
 
+def test_a_telegram_that_does_not_end():
+    exchange = S7Exchange()
+    exchange.largest = 240
+    part = bytearray(codec.frame(b"\x32" * 200))
+    part[6] = 0
+    assert exchange.feed(bytes(part))  # nothing is expected, and nothing was missed
+    with pytest.raises(ProtocolFault, match="does not end"):
+        exchange.feed(bytes(part))
+
+
 def test_what_a_cpu_asks_of_us_is_ignored():
     exchange, image = S7Exchange(), bytearray(2)
     exchange.begin(Chunk([codec.ask_read([(DB1, 0, 2)], [0])]), image)

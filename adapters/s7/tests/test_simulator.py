@@ -150,6 +150,32 @@ def test_requests_that_come_in_pieces(run):
     run(work)
 
 
+def test_lists_that_are_not_there(run):
+    async def work():
+        async with Simulator() as sim:
+            raw = await Raw.at(sim)
+            for number in (0x0424, 0x0011):
+                answer = await raw.ask(codec.ask_status(number, 0).frame)
+                part = codec.parse_status(answer[17:29], answer[29:])
+                assert part.error == (0xD401 if number == 0x0424 else 0)
+            raw.writer.close()
+
+    run(work)
+
+
+def test_a_simulator_that_knows_nothing_of_dates_shows_some(kit):
+    machine = Simulator().device(kit.device())
+    tag = kit.tag("DB1.DBB0", "string", encoding="dtl")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="does not fit"):
+            machine.set(tag, "sim")
+        assert machine.get(tag) == "1990-01-01T00:00:00.000000000"
+    with pytest.raises(ValueError, match="three digits"):
+        machine.set(kit.tag("T0", "uint32"), 10_000_000)
+    machine.allow()
+    machine.cpu.allow()
+
+
 def test_made_from_a_connection(run, kit):
     async def work():
         connection = kit.connection(port=1102)
