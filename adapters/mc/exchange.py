@@ -91,10 +91,8 @@ class Exchange:
             stop = self._measure(data, at)
             if stop is None or stop > len(data):
                 break
-            mine = self._accept(data[at:stop])
+            self._accept(data[at:stop])
             at = stop
-            if mine:
-                break
         self._rest = rest = data[at:]
         if rest and (self._datagrams or (self._chunk is None and not self._four)):
             self._rest = b""
@@ -115,15 +113,15 @@ class Exchange:
             raise ProtocolFault(f"an answer says that it is {size} long, which none can be", data=data[at:])
         return at + head + size
 
-    def _accept(self, answer: bytes) -> bool:
-        """Take a whole answer; False when it belongs to a request that was given up. Raises ProtocolFault."""
+    def _accept(self, answer: bytes) -> None:
+        """Take a whole answer, or drop one that belongs to a request that was given up. Raises ProtocolFault."""
         chunk, scale = self._chunk, self._scale
         if self._four:
             at = 2 * scale
             serial = parse_number(self._code, answer[at : at + 2 * scale])
             if chunk is None or serial != self._serial:
                 self.strays += 1
-                return False
+                return
         elif chunk is None:
             raise ProtocolFault("an answer that nobody asked for", data=answer)
         at = self._head - 7 * scale
@@ -137,7 +135,6 @@ class Exchange:
             self._take(chunk, answer, at)
         self._chunk = None
         self.answered = 1
-        return True
 
     def _refuse(self, ask: Ask, end: int, answer: bytes, at: int) -> None:
         """Note a refusal. It names the command it belongs to, where it says anything behind the end code."""
