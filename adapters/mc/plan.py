@@ -112,7 +112,7 @@ def make_plan(connection: McConnection, device: McDevice, tags: Sequence[McTag])
     reads, table = _merged(Same(tuple(tags)), _Alike(device, connection.code))
     steps = make_steps(connection, device, reads)
     scale = 2 if connection.code.text else 1
-    head = len(steps[0][0].data) - len(steps[0][0].ask.data) - 2 * scale
+    head = len(steps[0][0].data) - len(steps[0][0].ask.data) - 4 * scale
     below = 28 if connection.transport is Transport.UDP else 40  # IP with UDP, or with TCP
     return McPlan(
         requests=reads,

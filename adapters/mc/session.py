@@ -45,6 +45,7 @@ class McSession:
         self._connection = connection
         self._exchange = Exchange(connection.code, connection.frame, datagrams=connection.transport is Transport.UDP)
         self._narrowed: dict[int, Narrowed] = {}
+        self._over = False
         link.stray = self._exchange
 
     # reading
@@ -75,7 +76,7 @@ class McSession:
             what = OutOfStep if self._connection.frame is Frame.E3 else Timeout
             raise what(f"{fault}{self._hint()}") from fault
         except LinkLost as fault:
-            if exchange.heard or fault.code != "link_lost" or self._connection.transport is Transport.UDP:
+            if exchange.heard or self._over or self._connection.transport is Transport.UDP:
                 raise
             words = f"{link.name}: the connection was taken and closed unused; somebody else may hold this entry"
             raise LinkLost(words, code="entry_in_use") from fault
@@ -83,6 +84,7 @@ class McSession:
             if not complete:
                 exchange.end()
                 if self._connection.frame is Frame.E3:
+                    self._over = True
                     link.abort(LinkLost(f"{link.name}: the link was closed, for an answer is overdue"))
         return exchange.refused
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from adapters.mc import codec
 from adapters.mc.codec import Code, Frame, Route
@@ -247,8 +247,7 @@ class Line(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Join."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._simulator.joined(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
@@ -283,7 +282,7 @@ class Datagrams(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket."""
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | int, int]) -> None:
         """Answer a request."""
