@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from gateway.config.fields import Written
 
@@ -164,6 +164,10 @@ class Address(Written):
         number = self.number(octal=octal) + distance
         digits = {8: f"{number:o}", 10: f"{number}", 16: f"{number:X}"}[base]
         return Address(self.area, digits)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
+        return {"x-what": "address", "type": "string", "examples": ["D100", "X1F", "D100.F"]}
 
     @property
     def counting_matters(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from enum import StrEnum
+from math import ceil
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -64,9 +65,9 @@ class McConnection(TcpConnection):
     @property
     def timer(self) -> int:
         """Monitoring timer as transmitted: steps of 250 ms, so that the CPU gives up before we do."""
-        limit = self.timeout if self.monitoring is None else self.monitoring
-        steps = int(limit / TICK)
-        return 0 if limit == 0 else min(max(steps, 1), 0xFFFF)
+        if self.monitoring is None:
+            return min(max(ceil(self.timeout / TICK) - 1, 1), 0xFFFF)
+        return min(ceil(self.monitoring / TICK), 0xFFFF)
 
 
 _SERIES: Final = {

@@ -37,11 +37,20 @@ class Narrowed:
     polls: int = 0
 
 
+@dataclass(slots=True)
+class Entry:
+    """What is known of a connection entry beyond one session."""
+
+    met: bool = False
+    """True once it has answered anything: it is ours, and a connection that is closed at once is lost, not refused."""
+
+
 class McSession:
     """One established connection."""
 
-    def __init__(self, connection: McConnection, link: StreamLink) -> None:
+    def __init__(self, connection: McConnection, link: StreamLink, entry: Entry) -> None:
         self.link = link
+        self._entry = entry
         self._connection = connection
         self._exchange = Exchange(connection.code, connection.frame, datagrams=connection.transport is Transport.UDP)
         self._narrowed: dict[int, Narrowed] = {}
@@ -71,12 +80,12 @@ class McSession:
         complete = False
         try:
             await link.exchange(exchange.begin(chunk, image), exchange, self._connection.timeout)
-            complete = True
+            complete = self._entry.met = True
         except Timeout as fault:
             what = OutOfStep if self._connection.frame is Frame.E3 else Timeout
             raise what(f"{fault}{self._hint()}") from fault
         except LinkLost as fault:
-            if exchange.heard or self._over or self._connection.transport is Transport.UDP:
+            if self._entry.met or exchange.heard or self._over or self._connection.transport is Transport.UDP:
                 raise
             words = f"{link.name}: the connection was taken and closed unused; somebody else may hold this entry"
             raise LinkLost(words, code="entry_in_use") from fault
