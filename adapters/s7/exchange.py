@@ -135,18 +135,17 @@ class S7Exchange:
                 raise ProtocolFault("what arrives is not ISO-on-TCP", data=data[at:])
             if length > end - at:
                 break
-            done = self._unit(data[at : at + length])
+            self._unit(data[at : at + length])
             at += length
-            if done:
-                break  # what is behind the last answer belongs to nobody: it is looked at with what comes next
         self._rest = data[at:]
         return not (self._open or self.connecting)
 
-    def _unit(self, unit: bytes) -> bool:
-        """Take one TPKT; True when it completes what is expected."""
+    def _unit(self, unit: bytes) -> None:
+        """Take one TPKT."""
         kind = unit[5] & 0xF0
         if kind == DT and unit[4] == 2:
-            return self._part(unit)
+            self._part(unit)
+            return
         if kind == CONFIRM and self.connecting:
             self.confirmed = True
         elif kind == DISCONNECT and self.connecting:
@@ -159,22 +158,21 @@ class S7Exchange:
             raise ProtocolFault(f"transport unit {unit[5]:#04x} comes out of turn", data=unit)
         self.connecting = False
         self.answered += 1
-        return True
 
-    def _part(self, unit: bytes) -> bool:
+    def _part(self, unit: bytes) -> None:
         """Take a DT; the last of a telegram has its end marked."""
         if self._telegram or not unit[6] & 0x80:
             self._telegram += unit[DATA:]
             if len(self._telegram) > self.largest:
                 raise ProtocolFault("a telegram does not end", data=self._telegram)
             if not unit[6] & 0x80:
-                return False
+                return
             unit = unit[:DATA] + self._telegram
             self._telegram = b""
-        return self._answer(unit)
+        self._answer(unit)
 
-    def _answer(self, unit: bytes) -> bool:
-        """Take a telegram behind ``DATA`` bytes; True when it is the last that is expected."""
+    def _answer(self, unit: bytes) -> None:
+        """Take a telegram behind ``DATA`` bytes."""
         if len(unit) < DATA + JOB_HEADER or unit[DATA] != 0x32:
             raise ProtocolFault("what arrives is not S7 communication", data=unit)
         kind = unit[DATA + 1]
@@ -189,7 +187,7 @@ class S7Exchange:
             self.strays += 1
             if kind != JOB:
                 self.abandoned.discard(number)
-            return False
+            return
         start = DATA + header + parameter
         error = unit[DATA + 10] << 8 | unit[DATA + 11] if header == ANSWER_HEADER else 0
         if error:
@@ -198,7 +196,6 @@ class S7Exchange:
             self._take(index, unit, DATA + header, start)
         self._open ^= 1 << index
         self.answered += 1
-        return not self._open
 
     def _take(self, index: int, unit: bytes, parameter: int, data: int) -> None:
         """Take an answer that refuses nothing as a whole; where its parameter and its data begin."""

@@ -75,6 +75,18 @@ Job = tuple[Read, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Telegram(Request):
+    """One request of a plan: the items in it."""
+
+    items: Job
+
+    @classmethod
+    def of(cls, job: Job) -> Telegram:
+        """Telegram with the tags of all its items."""
+        return cls(tuple(dict.fromkeys(tag for read in job for tag in read.tags)), job)
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """What one request has room for."""
 

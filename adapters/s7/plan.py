@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from adapters.s7.codec import DATA, ITEM_HEADER, READ_ITEM, READ_OVERHEAD, Place, ask_read
+from adapters.s7.codec import DATA, READ_ITEM, READ_OVERHEAD, Place, ask_read
 from adapters.s7.config import S7Connection, S7Device, S7Tag
 from adapters.s7.exchange import Chunk
-from adapters.s7.packing import Cluster, Job, Piece, Room, cost, pack_reads
+from adapters.s7.packing import Cluster, Job, Piece, Room, Telegram, cost, pack_reads
 from adapters.s7.values import Conversion, field, room
 from gateway.sdk import DeviceConfig, Plan
 from gateway.sdk.sharing import KEPT, Same
@@ -40,7 +40,7 @@ def make_plan(connection: S7Connection, device: S7Device, tags: Sequence[S7Tag])
     clusters, conversions, table = _laid_out(Same(tuple(tags)), _Alike(device))
     jobs = packed(Same(clusters), connection.expected_pdu, device.max_items, device.max_gap)
     return S7Plan(
-        requests=tuple(read for job in jobs for read in job),
+        requests=tuple(map(Telegram.of, jobs)),
         table=table,
         wire_bytes=sum(map(_wire_bytes, jobs)),
         turnarounds=-(-len(jobs) // connection.pipeline),
@@ -154,6 +154,3 @@ def sizes(job: Job) -> tuple[int, int]:
     """Bytes of the PDUs of a request and of its answer."""
     answer = READ_OVERHEAD[1] + sum(cost(read.size) for read in job) - (job[-1].size & 1)
     return READ_OVERHEAD[0] + READ_ITEM * len(job), answer
-
-
-__all__ = ["ITEM_HEADER", "S7Plan", "Step", "make_chunk", "make_plan", "make_steps", "packed", "sizes"]

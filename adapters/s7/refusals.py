@@ -45,7 +45,7 @@ ITEMS: Final[dict[int, Refusal]] = {
 }
 """Return code of an item that is not 0xFF."""
 
-_CLASSES: Final[dict[int, Refusal]] = {
+CLASSES: Final[dict[int, Refusal]] = {
     0x81: Refusal("application relationship", AuthFault, "auth_refused", Quality.AUTH),
     0x82: Refusal("object definition", TagFault, "address_refused", Quality.ADDRESS_REFUSED, narrow=True),
     0x83: Refusal("no resources available", Busy, "device_busy", Quality.BUSY),
@@ -102,7 +102,7 @@ def refusal(code: int) -> Refusal:
     """Meaning of an item's return code (below 0x100) or of a telegram's error code, known or not."""
     if code < 0x100:
         return ITEMS.get(code, UNKNOWN)
-    return ERRORS.get(code) or _CLASSES.get(code >> 8, UNKNOWN)
+    return ERRORS.get(code) or CLASSES.get(code >> 8, UNKNOWN)
 
 
 def refusal_fault(code: int, what: str) -> Fault:

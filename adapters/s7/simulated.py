@@ -12,6 +12,7 @@ from adapters.s7 import codec
 from adapters.s7.address import Area
 from adapters.s7.codec import COUNTED, Place
 from adapters.s7.config import FLOATS, Encoding, S7Device, S7Tag
+from adapters.s7.moments import MOMENTS, parse_moment
 from adapters.s7.values import converted, encode, field, room
 from gateway.model.schema import Scale
 from gateway.model.types import DTYPES, DataType, Value
@@ -21,6 +22,7 @@ AREA_BYTES: Final = 65_536
 STATUS_BYTES: Final = codec.JOB_HEADER + 12 + codec.ITEM_HEADER
 """Bytes of a PDU that a part of a status list does not have."""
 ITEM_CODE: Final = 0x05
+_FIRST_MOMENT: Final = parse_moment("1990-01-01")
 
 
 @dataclass(slots=True)
@@ -304,7 +306,11 @@ class Machine:
         return self.cpu.block(block) if code == Area.DATA_BLOCK.code else self.cpu.memory[code, 0]
 
     def set(self, tag: S7Tag, value: Value) -> None:
-        """Set an engineering value: the inverse of how a gateway with this tag reads it."""
+        """Set an engineering value: the inverse of how a gateway with this tag reads it.
+
+        What is no date raises ValueError, and leaves the first day of 1990 where no date was before: an `xingsha sim`
+        that knows nothing of dates then shows some.
+        """
         raw: Any = value
         if tag.type.packed and tag.type is not DataType.BOOL and not isinstance(value, str | bytes):
             scale = Scale.of(tag.scale, tag.offset)
@@ -313,8 +319,13 @@ class Machine:
                 raw = round(raw)
             if tag.kind is Encoding.S5TIME:
                 raw = _coarse(raw * 1000 if tag.type in FLOATS else raw) / (1000 if tag.type in FLOATS else 1)
-        data = encode(self.device, tag, raw)
         memory, first = self._memory(tag), tag.address.offset
+        try:
+            data = encode(self.device, tag, raw)
+        except ValueError:
+            if tag.kind in MOMENTS and self.get(tag) is None:
+                memory[first : first + tag.size] = MOMENTS[tag.kind].encode(_FIRST_MOMENT)
+            raise
         if tag.type is DataType.BOOL:
             memory[first] = memory[first] & ~(1 << tag.address.bit) | data[0] << tag.address.bit
         else:

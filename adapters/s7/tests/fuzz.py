@@ -91,12 +91,10 @@ def outcome(asks, pieces):
     try:
         for piece in pieces:
             complete = exchange.feed(piece)
-            if complete:
-                break
             assert len(exchange._rest) <= 240 + codec.DATA
             assert len(exchange._telegram) <= 240
     except ProtocolFault as raised:
-        fault, kept = str(raised), len(raised.data)
+        complete, fault, kept = False, str(raised), len(raised.data)
     assert kept <= 256
     assert len(image) == IMAGE
     return complete, fault, bytes(image), exchange.body, tuple(exchange.refused)

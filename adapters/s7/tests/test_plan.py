@@ -107,13 +107,14 @@ def test_small_values_are_never_torn(kit, rows):
 def test_a_text_that_is_larger_than_a_pdu_comes_in_parts(kit):
     tags = [kit.tag("DB1.DBB0", "string", length=254)]
     plan = adapter(kit.connection(cpu="s7-300")).plan(kit.device(), tags)
-    assert [(read.address, read.size) for read in plan.requests] == [(0, 222), (222, 34)]
+    assert [(read.address, read.size) for telegram in plan.requests for read in telegram.items] == [(0, 222), (222, 34)]
     assert len(packed(Same(plan.clusters), 960, 20, 0)) == 1
 
 
 def test_halves_put_their_data_where_the_whole_would(kit):
     plan = adapter(kit.connection()).plan(kit.device(), kit.words(20))
-    (read,) = plan.requests
+    (telegram,) = plan.requests
+    (read,) = telegram.items
     left, right = read.halves()
     assert (left.address, left.size, left.start) == (0, 20, 0)
     assert (right.address, right.size, right.start) == (20, 20, 20)
