@@ -24,6 +24,8 @@ class McAdapter:
 
     def __init__(self, connection: McConnection) -> None:
         self.connection = connection
+        self.proven = False
+        """True once a CPU has answered: the entry is ours, and a connection that is closed means something else."""
 
     def plan(self, device: DeviceConfig, tags: Sequence[TagConfig]) -> McPlan:
         """Merge the tags of one poll group of one device into few reads. Pure. Raises ConfigFault."""
@@ -33,7 +35,7 @@ class McAdapter:
     async def open(self) -> AsyncIterator[McSession]:
         """Connect; leaving the context closes. Raises LinkLost or ConfigFault."""
         async with self._link() as link:
-            yield McSession(self.connection, link)
+            yield McSession(self.connection, link, self)
 
     def _link(self) -> AbstractAsyncContextManager[StreamLink]:
         c = self.connection

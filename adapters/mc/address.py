@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from gateway.config.fields import Written
 
@@ -169,3 +169,7 @@ class Address(Written):
     def counting_matters(self) -> bool:
         """True when the number is another one in octal than in hexadecimal."""
         return self.area.octal and (len(self.digits) > 1 or self.digits > "7")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
+        return {"x-what": "address", "type": "string", "examples": ["D100", "M7", "X1F", "D100.F"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import math
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -64,9 +65,10 @@ class McConnection(TcpConnection):
     @property
     def timer(self) -> int:
         """Monitoring timer as transmitted: steps of 250 ms, so that the CPU gives up before we do."""
-        limit = self.timeout if self.monitoring is None else self.monitoring
-        steps = int(limit / TICK)
-        return 0 if limit == 0 else min(max(steps, 1), 0xFFFF)
+        if self.monitoring == 0:
+            return 0
+        steps = math.ceil(self.timeout / TICK) - 1 if self.monitoring is None else int(self.monitoring / TICK)
+        return min(max(steps, 1), 0xFFFF)
 
 
 _SERIES: Final = {
