@@ -9,7 +9,7 @@ from typing import cast
 from adapters.mc.codec import Code, Frame
 from adapters.mc.config import McConnection, McDevice, McTag, Transport
 from adapters.mc.plan import McPlan, make_plan
-from adapters.mc.session import McSession
+from adapters.mc.session import Entry, McSession
 from gateway.sdk import DeviceConfig, Fault, Limits, Probed, TagConfig, Timeout
 from gateway.sdk.probing import outcome
 from gateway.wire.connect import open_tcp
@@ -24,8 +24,7 @@ class McAdapter:
 
     def __init__(self, connection: McConnection) -> None:
         self.connection = connection
-        self.proven = False
-        """True once a CPU has answered: the entry is ours, and a connection that is closed means something else."""
+        self._entry = Entry()
 
     def plan(self, device: DeviceConfig, tags: Sequence[TagConfig]) -> McPlan:
         """Merge the tags of one poll group of one device into few reads. Pure. Raises ConfigFault."""
@@ -35,7 +34,7 @@ class McAdapter:
     async def open(self) -> AsyncIterator[McSession]:
         """Connect; leaving the context closes. Raises LinkLost or ConfigFault."""
         async with self._link() as link:
-            yield McSession(self.connection, link, self)
+            yield McSession(self.connection, link, self._entry)
 
     def _link(self) -> AbstractAsyncContextManager[StreamLink]:
         c = self.connection

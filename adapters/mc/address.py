@@ -165,11 +165,11 @@ class Address(Written):
         digits = {8: f"{number:o}", 10: f"{number}", 16: f"{number:X}"}[base]
         return Address(self.area, digits)
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
+        return {"x-what": "address", "type": "string", "examples": ["D100", "X1F", "D100.F"]}
+
     @property
     def counting_matters(self) -> bool:
         """True when the number is another one in octal than in hexadecimal."""
         return self.area.octal and (len(self.digits) > 1 or self.digits > "7")
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
-        return {"x-what": "address", "type": "string", "examples": ["D100", "M7", "X1F", "D100.F"]}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import codecs
-import math
 from enum import StrEnum
+from math import ceil
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -65,10 +65,9 @@ class McConnection(TcpConnection):
     @property
     def timer(self) -> int:
         """Monitoring timer as transmitted: steps of 250 ms, so that the CPU gives up before we do."""
-        if self.monitoring == 0:
-            return 0
-        steps = math.ceil(self.timeout / TICK) - 1 if self.monitoring is None else int(self.monitoring / TICK)
-        return min(max(steps, 1), 0xFFFF)
+        if self.monitoring is None:
+            return min(max(ceil(self.timeout / TICK) - 1, 1), 0xFFFF)
+        return min(ceil(self.monitoring / TICK), 0xFFFF)
 
 
 _SERIES: Final = {

@@ -60,6 +60,12 @@ def _broken(title: str) -> Refusal:
 
 
 END_CODES: Final[dict[int, Refusal]] = {
+    # any port (L: SH(NA)-080811ENG, built-in Ethernet, 5.4, and Ethernet module, 16.7.1)
+    0x0002: _address("the range of a device is wrong"),
+    0x0050: _broken("a subheader that the station does not know"),
+    0x0051: _address("the first address is out of range"),
+    0x0052: _address("too many words in one request"),
+    0x0055: _function("writing in RUN is not enabled", narrow=False),
     # the CPU (F appendix 3; MC 8)
     0x4000: _broken("serial communication: wrong sum check"),
     0x4001: _function("the CPU does not do this request"),

@@ -77,10 +77,6 @@ class Exchange:
             chunk.data[at : at + 2 * self._scale] = number(self._code, self._serial, 2)
         return bytes(chunk.data)
 
-    def set_serial(self, last: int) -> None:
-        """Go on counting behind ``last``."""
-        self._serial = last
-
     def end(self) -> None:
         """Expect nothing any more."""
         self._chunk = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from adapters.mc.address import Kind
 from adapters.mc.codec import Ask, Frame, ask_model, ask_write, ask_write_bit, ask_write_long, parse_model
@@ -37,11 +37,12 @@ class Narrowed:
     polls: int = 0
 
 
-class Entry(Protocol):
-    """What a session knows of the sessions before it."""
+@dataclass(slots=True)
+class Entry:
+    """What is known of a connection entry beyond one session."""
 
-    proven: bool
-    """True once a CPU has answered."""
+    met: bool = False
+    """True once it has answered anything: it is ours, and a connection that is closed at once is lost, not refused."""
 
 
 class McSession:
@@ -49,10 +50,10 @@ class McSession:
 
     def __init__(self, connection: McConnection, link: StreamLink, entry: Entry) -> None:
         self.link = link
+        self._entry = entry
         self._connection = connection
         self._exchange = Exchange(connection.code, connection.frame, datagrams=connection.transport is Transport.UDP)
         self._narrowed: dict[int, Narrowed] = {}
-        self._entry = entry
         self._over = False
         link.stray = self._exchange
 
@@ -79,16 +80,14 @@ class McSession:
         complete = False
         try:
             await link.exchange(exchange.begin(chunk, image), exchange, self._connection.timeout)
-            complete = self._entry.proven = True
+            complete = self._entry.met = True
         except Timeout as fault:
             what = OutOfStep if self._connection.frame is Frame.E3 else Timeout
             raise what(f"{fault}{self._hint()}") from fault
         except LinkLost as fault:
-            if exchange.heard or self._over or self._connection.transport is Transport.UDP:
+            if self._entry.met or exchange.heard or self._over or self._connection.transport is Transport.UDP:
                 raise
             words = f"{link.name}: the connection was taken and closed unused; somebody else may hold this entry"
-            if self._entry.proven:
-                raise LinkLost(words) from fault
             raise LinkLost(words, code="entry_in_use") from fault
         finally:
             if not complete:

@@ -15,7 +15,7 @@ from gateway.sdk import Fault, LinkLost, ProtocolFault, Readings, Timeout
 BROKEN = (Timeout, ProtocolFault)
 FAULTS = {
     "silent": (Faults(silent=True), Timeout),
-    "late": (Faults(delay=0.15), Timeout),
+    "late": (Faults(delay=0.3), Timeout),
     "half an answer": (Faults(truncate=4), BROKEN),
     "nothing but the start": (Faults(truncate=50), BROKEN),
     "a byte now and then": (Faults(dribble=0.02), BROKEN),
@@ -107,14 +107,14 @@ def test_values_of_a_late_answer_are_never_taken(run, kit, anywhere):
             late = 0
             for turn in range(40):
                 cpu.cells("D")[:] = turn
-                cpu.faults = Faults(delay=0.06, times=1) if turn % 4 == 0 else None
+                cpu.faults = Faults(delay=0.09, times=1) if turn % 4 == 0 else None
                 try:
                     assert await client.poll() == {turn}
                 except Timeout:
                     late += 1
                 await asyncio.sleep(0.007)
             await client.close()
-            assert late == 10
+            assert late >= 5  # on a busy machine an answer may still be in time; none may be wrong
 
     run(work)
 
