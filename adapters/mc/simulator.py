@@ -34,9 +34,9 @@ class Simulator:
     def __init__(
         self,
         *,
-        transport: str = "tcp",
-        code: str = "binary",
-        frame: str = "3e",
+        transport: str = Transport.TCP,
+        code: str = Code.BINARY,
+        frame: str = Frame.E3,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -148,6 +148,8 @@ class Simulator:
         def take(size: int) -> int:
             nonlocal at
             at += size * scale
+            if at > len(request):
+                raise ProtocolFault("a request breaks off", data=request)
             return codec.parse_number(code, request[at - size * scale : at])
 
         try:
@@ -155,7 +157,7 @@ class Simulator:
             route = Route(take(1), take(1), take(2), take(1))
             take(2), take(2)  # length, monitoring timer
             command, subcommand = take(2), take(2)
-        except (ProtocolFault, ValueError):
+        except ProtocolFault:
             return b"", None
         cpu = self.cpus.get(route)
         faults = (cpu.faults if cpu else None) or Faults()

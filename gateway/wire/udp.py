@@ -8,8 +8,10 @@ time-out. Datagrams of anybody but the peer do not arrive.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from gateway.model.faults import LinkLost
 from gateway.wire.connect import os_fault
@@ -64,17 +66,31 @@ async def open_udp(
     """
     where = f"{host}:{port}"
     link = DatagramLink(where, min_gap=min_gap)
-    local = (source or ("::" if ":" in host else "0.0.0.0"), source_port) if source or source_port else None  # noqa: S104
+    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout):
-            await asyncio.get_running_loop().create_datagram_endpoint(
-                lambda: link, local_addr=local, remote_addr=(host, port)
-            )
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        own = _connected(found[0], (source, source_port))
     except TimeoutError as error:
         raise LinkLost(f"{where}: the name is not resolved within {timeout:g} s", code="name_unknown") from error
     except OSError as error:
         raise os_fault(f"udp {where}", error) from error
+    await loop.create_datagram_endpoint(lambda: link, sock=own)
     try:
         yield link
     finally:
         await link.close()
+
+
+def _connected(peer: tuple[int, int, int, str, Any], local: tuple[str, int]) -> socket.socket:
+    """A socket that hears nobody but the peer. Bound here and not by the loop, some of which lose the errno."""
+    own = socket.socket(peer[0], socket.SOCK_DGRAM)
+    try:
+        own.setblocking(False)
+        if any(local):
+            own.bind(local)
+        own.connect(peer[4])
+    except OSError:
+        own.close()
+        raise
+    return own

@@ -15,7 +15,7 @@ from gateway.sdk import Fault, LinkLost, ProtocolFault, Readings, Timeout
 BROKEN = (Timeout, ProtocolFault)
 FAULTS = {
     "silent": (Faults(silent=True), Timeout),
-    "late": (Faults(delay=0.15), Timeout),
+    "late": (Faults(delay=0.3), Timeout),
     "half an answer": (Faults(truncate=4), BROKEN),
     "nothing but the start": (Faults(truncate=50), BROKEN),
     "a byte now and then": (Faults(dribble=0.02), BROKEN),
