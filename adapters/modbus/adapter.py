@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final, cast
+from typing import cast
 
 from adapters.modbus.address import Area
 from adapters.modbus.codec import ask_read, refusal
 from adapters.modbus.config import ModbusConnection, ModbusDevice, ModbusTag, Transport
 from adapters.modbus.plan import ModbusPlan, make_plan, quiet_time
 from adapters.modbus.session import ModbusSession
-from gateway.sdk import AuthFault, DeviceConfig, Fault, Limits, Probed, ProtocolFault, TagConfig, Timeout
+from gateway.sdk import DeviceConfig, Fault, Limits, Probed, TagConfig, Timeout
+from gateway.sdk.probing import outcome
 from gateway.wire.connect import open_dialled, open_tcp, tls_context
 from gateway.wire.link import StreamLink
 from gateway.wire.serial_line import open_serial
@@ -60,17 +61,4 @@ class ModbusAdapter:
                 words = f"unit {unit} speaks Modbus"
                 return Probed("ok", words, await session.identify(unit))
         except Fault as fault:
-            return Probed(_outcome(fault), str(fault))
-
-
-_OUTCOMES: Final[tuple[tuple[type[Fault], str], ...]] = (
-    (AuthFault, "auth"),
-    (ProtocolFault, "wrong_protocol"),
-    (Timeout, "timeout"),
-)
-
-
-def _outcome(fault: Fault) -> str:
-    if fault.code == "connect_timeout":
-        return "timeout"
-    return next((outcome for kind, outcome in _OUTCOMES if isinstance(fault, kind)), "refused")
+            return Probed(outcome(fault), str(fault))

@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "run": ("gateway.cli.run", "Run the gateway until it is told to stop."),
     "check": ("gateway.cli.check", "Check a configuration and forecast the load."),
     "probe": ("gateway.cli.probe", "Ask a device what it is; show its raw words decoded."),
+    "browse": ("gateway.cli.browse", "List what a device says that it has, as a tag list."),
     "read": ("gateway.cli.read", "Read every tag once and print a table."),
     "tail": ("gateway.cli.tail", "Follow what arrives at the platform."),
     "sim": ("gateway.cli.sim", "Simulate the devices of a configuration."),
@@ -29,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "deadletters": ("gateway.cli.deadletters", "List and replay batches that a platform rejected."),
     "schema": ("gateway.cli.schema", "Print the JSON Schema of the configuration file."),
     "adapters": ("gateway.cli.adapters", "List the adapters that are installed."),
+    "new-adapter": ("gateway.cli.new_adapter", "Write a complete adapter for a protocol of your own."),
     "demo": ("gateway.cli.demo", "Show a simulated plant, gateway and platform, live."),
 }
 """Name of the command → (module with ``register(app)``, the line that `--help` shows)."""

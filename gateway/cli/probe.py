@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final, cast
 
 import typer
-import yaml
-from pydantic import ValidationError
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gateway.cli.target import configured, described, options
 from gateway.config.base import ConnectionConfig, DeviceConfig
 from gateway.model.faults import ConfigFault
 from gateway.model.types import Value
 from gateway.sdk.adapter import Probed, Probes
 from gateway.sdk.doctor import Decoding, Doctor, Examination
-from gateway.sdk.manifest import Manifest, manifests
+from gateway.sdk.manifest import Manifest
 
 SHOWN: Final = 3
 """Decodings per address, unless all are asked for."""
@@ -44,7 +42,10 @@ def register(app: typer.Typer) -> None:
         ] = None,
         device: Annotated[str | None, typer.Option("--device", "-d", help="Device in the configuration.")] = None,
         address: Annotated[
-            str | None, typer.Option("--address", "-a", help="Show what lies here, such as hr:100, in every decoding.")
+            str | None,
+            typer.Option(
+                "--address", "-a", help="Show what lies here, such as hr:100, in every decoding, where the adapter can."
+            ),
         ] = None,
         count: Annotated[int, typer.Option("--count", "-n", min=1, max=2000, help="Words or bits from there on.")] = 4,
         every: Annotated[bool, typer.Option("--all", help="Every decoding, not only the likeliest.")] = False,
@@ -62,10 +63,10 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Tell whether a device answers and what it is; with --address, show its raw words decoded."""
         if config is not None:
-            manifest, connection, chosen = _configured(config, device)
+            manifest, connection, chosen, _ = configured(config, device)
         else:
-            given = {"host": host, "port": port, "unit": unit, **_options(option or ())}
-            manifest, connection, chosen = _described(adapter, given)
+            given = {"host": host, "port": port, "unit": unit, **options(option or ())}
+            manifest, connection, chosen, _ = described(adapter, given, "probe")
         if address is not None:
             found = asyncio.run(_examine(manifest, connection, chosen, address, count))
             _show_examination(found, every=every, as_json=as_json)
@@ -74,72 +75,6 @@ def register(app: typer.Typer) -> None:
         _show_probed(probed, as_json=as_json)
         if probed.outcome != "ok":
             raise typer.Exit(1)
-
-
-Target = tuple[Manifest, ConnectionConfig, DeviceConfig]
-
-
-def _configured(config: Path, device: str | None) -> Target:
-    """A device of a configuration file; the only one needs no name."""
-    from gateway.runtime.making import load_configuration
-
-    configuration = load_configuration(config)
-    names = ", ".join(sorted(configuration.devices))
-    if device is None and len(configuration.devices) == 1:
-        device = next(iter(configuration.devices))
-    if device is None:
-        raise ConfigFault(f"say which device with --device: {names}", code="device_unknown")
-    if device not in configuration.devices:
-        raise ConfigFault(f"no device {device!r} in {config}; there are: {names}", code="device_unknown")
-    chosen = configuration.devices[device].config
-    connection = configuration.connections[chosen.connection]
-    return manifests()[connection.adapter], connection, chosen
-
-
-def _described(adapter: str | None, given: Mapping[str, Any]) -> Target:
-    """A device described by options alone: each goes to the model, connection or device, that has such a field."""
-    found = manifests()
-    able = sorted(name for name, manifest in found.items() if "probe" in manifest.capabilities)
-    if adapter is None and len(able) == 1:
-        adapter = able[0]
-    if adapter is None or adapter not in found:
-        raise ConfigFault(f"say which adapter with --adapter: {', '.join(able)}", code="adapter_unknown")
-    manifest = found[adapter]
-    models = manifest.load().models
-    connection: dict[str, Any] = {"adapter": adapter}
-    device: dict[str, Any] = {"connection": "probe"}
-    for key, value in given.items():
-        if value is None:
-            continue
-        if key in models.connection.model_fields:
-            connection[key] = value
-        elif key in models.device.model_fields:
-            device[key] = value
-        else:
-            known = sorted({*models.connection.model_fields, *models.device.model_fields})
-            raise ConfigFault(f"--option {key}: adapter {adapter} has {', '.join(known)}")
-    try:
-        return manifest, models.connection.model_validate(connection), models.device.model_validate(device)
-    except ValidationError as error:
-        raise ConfigFault("; ".join(_told(problem) for problem in error.errors())) from error
-
-
-def _told(problem: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    words = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{where}: {words}" if where else words
-
-
-def _options(texts: Iterable[str]) -> dict[str, Any]:
-    """Settings as a file would give them: ``base=1`` is a number, ``gap=20ms`` a text."""
-    pairs = [text.partition("=") for text in texts]
-    for key, separator, _ in pairs:
-        if not key or not separator:
-            raise ConfigFault(f"--option {key}: expected KEY=VALUE, such as transport=rtu")
-    try:
-        return {key: yaml.safe_load(value) for key, _, value in pairs}
-    except yaml.YAMLError as error:
-        raise ConfigFault(f"--option: {error}") from error
 
 
 async def _probe(manifest: Manifest, connection: ConnectionConfig, device: DeviceConfig) -> Probed:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from gateway.cli.run import duration, loop_factory
 from gateway.model.faults import ConfigFault
 from gateway.model.quality import is_bad, quality_label
 from gateway.model.types import Value
@@ -33,17 +34,22 @@ def register(app: typer.Typer) -> None:
             list[str] | None, typer.Option("--device", "-d", help="This device only; repeatable.")
         ] = None,
         tag: Annotated[list[str] | None, typer.Option("--tag", "-t", help="This tag only; repeatable.")] = None,
+        wait: Annotated[
+            float,
+            typer.Option(
+                parser=duration, metavar="DURATION", help="Longest wait for values that a device sends itself."
+            ),
+        ] = 5.0,
         as_json: Annotated[bool, typer.Option("--json", help="One JSON list, for programs.")] = False,
     ) -> None:
         """Read every tag once and print a table. Exit code 1 when any of them has no value."""
-        from gateway.cli.run import loop_factory
         from gateway.runtime import read_once
         from gateway.runtime.making import load_configuration
 
         configuration = load_configuration(config)
         check_names(configuration, device or (), tag or ())
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            readings = runner.run(read_once(configuration, device or None))
+            readings = runner.run(read_once(configuration, device or None, wait))
         shown = [reading for reading in readings if not tag or reading.tag in tag]
         if as_json:
             print(json.dumps([_record(reading) for reading in shown], ensure_ascii=False, indent=2))

@@ -9,7 +9,6 @@ import signal
 from pathlib import Path
 from typing import Annotated, Final, Protocol
 
-import structlog
 import typer
 
 from gateway.config.fields import format_duration, parse_duration
@@ -106,6 +105,8 @@ async def serve(gateway: Runs, drain: float) -> None:
 
 
 def _on_signal(number: signal.Signals, stop: asyncio.Event) -> None:
+    import structlog
+
     if stop.is_set():
         structlog.get_logger().warning("gateway_ended_at_once", signal=number.name)
         os._exit(128 + number)

@@ -13,7 +13,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.config.fields import Deadband, Duration, Interval, Name, TagName
+from gateway.config.fields import Deadband, Duration, Interval, Name, Port, TagName
 from gateway.model.types import DataType
 
 
@@ -155,6 +155,20 @@ class ConnectionConfig(Model):
         if self.retry_max < self.retry:
             raise ValueError("retry_max is shorter than retry")
         return self
+
+
+class TcpConnection(ConnectionConfig):
+    """A device that listens on TCP. Adapters extend it; most give ``port`` the default of their protocol."""
+
+    host: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s/]+$")]
+    """Name or IP address of the device."""
+    port: Port
+    """TCP port of the device."""
+
+    @property
+    def endpoint(self) -> str:
+        """Identity of what can only be owned once."""
+        return f"tcp://{self.host}:{self.port}"
 
 
 class SinkConfig(Model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema, PlainSerializer, SecretStr
 from pydantic_core import core_schema
@@ -175,3 +175,33 @@ class Deadband:
     def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
         ways = [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%?\s*$"}]
         return {"x-what": "deadband", "examples": ["1%"], "anyOf": ways}
+
+
+class Written:
+    """Base of what stands in a file as one text and is an object in the program, such as an address.
+
+    A subclass has a class method ``parse(text)``, which raises ValueError with what it expected, and a ``__str__`` that
+    ``parse`` reads back as the same.
+    """
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a text. Raises ValueError that says what is expected."""
+        raise NotImplementedError
+
+    @classmethod
+    def _parse_any(cls, value: object) -> Self:
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise ValueError("a text, in quotes where YAML would take it for something else")  # noqa: TRY004 - pydantic
+        return cls.parse(str(value).strip())
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+        text = core_schema.to_string_ser_schema()
+        return core_schema.no_info_plain_validator_function(cls._parse_any, serialization=text)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
+        return {"x-what": "address", "anyOf": [{"type": "string"}, {"type": "integer"}]}

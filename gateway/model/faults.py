@@ -58,6 +58,10 @@ class Timeout(Fault):
     quality = Quality.TIMEOUT
 
 
+class OutOfStep(Timeout):
+    """No answer in time, where a late one could not be told from the next: open the link again before asking more."""
+
+
 class Busy(Fault):
     """The peer asks for patience: same session, try again after ``wait`` seconds."""
 

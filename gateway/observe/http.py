@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from http import HTTPStatus
+from typing import Final, NamedTuple, cast
 
 import msgspec
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+import structlog
 
 from gateway.model.faults import ConfigFault
-from gateway.observe.metrics import CONTENT_TYPE, registry, render
 from gateway.observe.status import DeviceState, GatewayStatus
 
 Status = Callable[[], GatewayStatus | Awaitable[GatewayStatus]]
 """Whoever knows at once says so; whoever must ask other processes first gives something to wait for."""
 
+log = structlog.get_logger("observe")
+
+_PATIENCE: Final = 30.0
+"""Seconds between two requests of a connection, and for one to arrive or to be taken."""
+_CLOSE: Final = re.compile(r"\r\nconnection:[ \t]*close", re.IGNORECASE)
+_BODY: Final = re.compile(r"\r\n(?:transfer-encoding|content-length):[ \t]*[^0\s]", re.IGNORECASE)
+"""A request that brings what nobody reads: the connection ends with its answer."""
 _LONGEST_HEAD: Final = 16_384
 _MOST_CONNECTIONS: Final = 32
 _SICK: Final = frozenset({DeviceState.DOWN, DeviceState.PARKED, DeviceState.DEGRADED, DeviceState.CONNECTING})
@@ -38,59 +42,117 @@ async def serve_http(address: str, status: Status) -> AsyncIterator[str]:
     Raises ConfigFault: ``port_in_use``, ``address_unusable``.
     """
     listening = await _listen(address)
-    config = uvicorn.Config(
-        application(status),
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        limit_concurrency=_MOST_CONNECTIONS,
-        h11_max_incomplete_event_size=_LONGEST_HEAD,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=1,
-    )
-    config.load()
-    server = uvicorn.Server(config)
-    server.lifespan = config.lifespan_class(config)
+    pages = _Pages(status)
+    server = await asyncio.start_server(pages.visit, sock=listening, limit=_LONGEST_HEAD)
     host, port = listening.getsockname()[:2]
-    # startup and shutdown without serve(): no signal handlers, and no loop that wakes ten times a second
-    await server.startup(sockets=[listening])
     try:
         yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     finally:
-        await server.shutdown(sockets=[listening])
+        server.close()
+        await pages.close()
+        await server.wait_closed()
 
 
-def application(status: Status) -> Starlette:
-    """Build the ASGI application that `serve_http` serves."""
+class Answer(NamedTuple):
+    """What a page says."""
 
-    async def metrics(_request: Request) -> Response:
-        snapshot = await _now(status)
-        text = await asyncio.to_thread(lambda: render(registry(lambda: snapshot)))
-        return Response(text, headers={"content-type": CONTENT_TYPE})
+    body: bytes
+    code: int = 200
+    kind: str = "application/json"
 
-    async def live(_request: Request) -> Response:
+
+class _Pages:
+    """Four pages for programs. HTTP/1.1 as far as these need it: GET and HEAD, no bodies, connections that stay."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+        self._visits: set[asyncio.Task[None]] = set()
+        self._pages: dict[str, Callable[[], Awaitable[Answer]]] = {
+            "/metrics": self._metrics,
+            "/health/live": self._live,
+            "/health/ready": self._ready,
+            "/status": self._whole,
+        }
+
+    async def visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection, until it ends or falls silent."""
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._visits.add(task)
+        try:
+            while await self._request(reader, writer):
+                pass
+        except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
+            pass  # whoever asked has gone, or does not ask any more
+        finally:
+            self._visits.discard(task)
+            writer.close()
+
+    async def close(self) -> None:
+        """End all connections."""
+        visits = list(self._visits)
+        for task in visits:
+            task.cancel()
+        if visits:
+            await asyncio.wait(visits)
+
+    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Read one request and answer it; True when the connection stays."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            method, target, version = head.partition("\r\n")[0].split(" ")
+        except (asyncio.LimitOverrunError, ValueError):
+            method, target, version, head = "", "", "", ""
+        stays = version == "HTTP/1.1" and not _CLOSE.search(head) and method in ("GET", "HEAD")
+        stays = stays and len(self._visits) <= _MOST_CONNECTIONS and not _BODY.search(head)
+        answer = await self._answer(method, target.partition("?")[0])
+        lines = [
+            f"HTTP/1.1 {answer.code} {HTTPStatus(answer.code).phrase}",
+            f"content-type: {answer.kind}",
+            f"content-length: {len(answer.body)}",
+            "cache-control: no-store",
+            *([] if stays else ["connection: close"]),
+        ]
+        writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + (b"" if method == "HEAD" else answer.body))
+        async with asyncio.timeout(_PATIENCE):
+            await writer.drain()
+        return stays
+
+    async def _answer(self, method: str, path: str) -> Answer:
+        if not method:
+            return Answer(b"", 400, "text/plain")
+        if path not in self._pages:
+            return Answer(b"", 404, "text/plain")
+        if method not in ("GET", "HEAD"):
+            return Answer(b"", 405, "text/plain")
+        if len(self._visits) > _MOST_CONNECTIONS:
+            return Answer(b"", 503, "text/plain")
+        try:
+            return await self._pages[path]()
+        except Exception:  # whoever asks for the state must not end the gateway
+            log.exception("page_failed", path=path)
+            return Answer(b"", 500, "text/plain")
+
+    async def _metrics(self) -> Answer:
+        return await asyncio.to_thread(_render, await _now(self._status))
+
+    async def _live(self) -> Answer:
         return _json({"status": "ok"})
 
-    async def ready(_request: Request) -> Response:
-        body = readiness(await _now(status))
+    async def _ready(self) -> Answer:
+        body = readiness(await _now(self._status))
         return _json(body, 200 if body["ready"] else 503)
 
-    async def whole(_request: Request) -> Response:
-        return _json(await _now(status))
+    async def _whole(self) -> Answer:
+        return _json(await _now(self._status))
 
-    return Starlette(
-        routes=[
-            Route("/metrics", metrics),
-            Route("/health/live", live),
-            Route("/health/ready", ready),
-            Route("/status", whole),
-        ]
-    )
+
+def _render(status: GatewayStatus) -> Answer:
+    """In a thread of its own, and so is the import: nobody may ever ask for metrics."""
+    from gateway.observe.metrics import CONTENT_TYPE, registry, render
+
+    text = render(registry(lambda: status))
+    return Answer(text, 200, CONTENT_TYPE)
 
 
 async def _now(status: Status) -> GatewayStatus:
@@ -123,10 +185,8 @@ def readiness(status: GatewayStatus) -> dict[str, object]:
     return {"ready": bool(status.bus.kind) and not down, "gateway": status.gateway, "reasons": reasons}
 
 
-def _json(body: object, code: int = 200) -> Response:
-    return Response(
-        msgspec.json.encode(body), code, headers={"content-type": "application/json", "cache-control": "no-store"}
-    )
+def _json(body: object, code: int = 200) -> Answer:
+    return Answer(msgspec.json.encode(body), code)
 
 
 async def _listen(address: str) -> socket.socket:

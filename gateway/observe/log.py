@@ -12,7 +12,14 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, TextIO
 
-import structlog
+_ABSENT: Final = object()
+_rich = sys.modules.get("rich", _ABSENT)
+if _rich is _ABSENT:
+    sys.modules["rich"] = None  # type: ignore[assignment] # structlog would load it for tracebacks that are not ours: 3 MB
+import structlog  # noqa: E402
+
+if _rich is _ABSENT:
+    del sys.modules["rich"]
 
 HIDDEN: Final = "***"
 _SECRET_NAME: Final = re.compile(

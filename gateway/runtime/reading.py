@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from time import monotonic_ns, time_ns
 from typing import NamedTuple, cast
 
@@ -14,8 +14,10 @@ from gateway.model.frame import Frame
 from gateway.model.schema import Schema
 from gateway.model.types import Value
 from gateway.model.view import FrameView
+from gateway.runtime.first_values import FirstFeed, take_first
 from gateway.runtime.making import make_adapter
-from gateway.sdk.adapter import Adapter, Readings, Reads, Session
+from gateway.sdk.adapter import Adapter, Plan, Readings, Reads, Session
+from gateway.sdk.push import Subscribes
 
 
 class TagReading(NamedTuple):
@@ -37,11 +39,23 @@ def rows(schema: Schema, frame: Frame) -> Iterator[TagReading]:
         yield TagReading(schema.device, tag, value, quality, time, unit)
 
 
-async def read_once(configuration: Configuration, devices: Collection[str] | None = None) -> list[TagReading]:
+class Group(NamedTuple):
+    """One poll group on the way to its rows."""
+
+    plan: Plan
+    normaliser: Normaliser
+    feed: FirstFeed | None
+    """Present when the device pushes these tags."""
+    size: int
+
+
+async def read_once(
+    configuration: Configuration, devices: Collection[str] | None = None, wait: float = 5.0
+) -> list[TagReading]:
     """Read every tag of some devices (None: all that are enabled) once, past the bus and all reporting policies.
 
-    A device that cannot be read gives its tags with the quality that says why. Raises ConfigFault for a name that the
-    configuration does not have.
+    Values that a device pushes are waited for, ``wait`` seconds at most. A device that cannot be read gives its tags
+    with the quality that says why. Raises ConfigFault for a name that the configuration does not have.
     """
     wanted = _wanted(configuration, devices)
     found: list[TagReading] = []
@@ -49,38 +63,52 @@ async def read_once(configuration: Configuration, devices: Collection[str] | Non
         members = [device for device in wanted if configuration.devices[device].config.connection == name]
         if members:
             adapter = make_adapter(connection)
-            try:
-                async with adapter.open() as session:
-                    for device in members:
-                        found += await _read_device(configuration, device, adapter, session)
-            except Fault as fault:
-                done = {reading.device for reading in found}
-                for device in members:
-                    if device not in done:
-                        found += await _read_device(configuration, device, adapter, fault)
+            groups = [group for device in members for group in _groups(configuration, device, adapter)]
+            await _read(adapter, groups, wait)
+            for group in groups:
+                frame = group.normaliser.snapshot()
+                if frame is not None:
+                    found += rows(group.normaliser.schema, frame)
     return found
 
 
-async def _read_device(
-    configuration: Configuration, name: str, adapter: Adapter, session: Session | Fault
-) -> list[TagReading]:
+def _groups(configuration: Configuration, name: str, adapter: Adapter) -> Iterator[Group]:
     device = configuration.devices[name]
-    found: list[TagReading] = []
     for group in poll_groups(device):
         plan = adapter.plan(device.config, group.tags)
-        readings = Readings(len(group.tags), plan.table)
-        normaliser = Normaliser(name, group.name, group.tags, plan, device.config.report, 0)
-        try:
-            if isinstance(session, Fault):
-                raise session
-            await cast("Reads", session).read(plan, readings)
-            normaliser.frames(readings, time_ns(), monotonic_ns())
-        except Fault as fault:
-            normaliser.lost(fault.quality, time_ns())
-        frame = normaliser.snapshot()
-        if frame is not None:
-            found += rows(normaliser.schema, frame)
-    return found
+        if plan.push is not None:
+            feed = FirstFeed(name, group, plan)
+            yield Group(plan, feed.normaliser, feed, len(group.tags))
+        else:
+            normaliser = Normaliser(name, group.name, group.tags, plan, device.config.report, 0)
+            yield Group(plan, normaliser, None, len(group.tags))
+
+
+async def _read(adapter: Adapter, groups: Sequence[Group], wait: float) -> None:
+    """Open, read what is polled, wait for what is pushed, close."""
+    left = list(groups)
+    try:
+        async with adapter.open() as session:
+            for group in groups:
+                if group.feed is None:
+                    await _poll(session, group)
+                    left.remove(group)
+            feeds = [group.feed for group in groups if group.feed is not None]
+            if feeds:
+                await take_first(cast("Subscribes", session), feeds, wait)
+                left.clear()
+    except Fault as fault:
+        for group in left:
+            group.normaliser.lost(fault.quality, time_ns())
+
+
+async def _poll(session: Session, group: Group) -> None:
+    readings = Readings(group.size, group.plan.table)
+    try:
+        await cast("Reads", session).read(group.plan, readings)
+        group.normaliser.frames(readings, time_ns(), monotonic_ns())
+    except Fault as fault:
+        group.normaliser.lost(fault.quality, time_ns())
 
 
 def _wanted(configuration: Configuration, devices: Collection[str] | None) -> Iterable[str]:

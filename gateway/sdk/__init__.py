@@ -8,6 +8,7 @@ from gateway.config.base import (
     Model,
     SinkConfig,
     TagConfig,
+    TcpConnection,
 )
 from gateway.model.faults import (
     AuthFault,
@@ -15,6 +16,7 @@ from gateway.model.faults import (
     ConfigFault,
     Fault,
     LinkLost,
+    OutOfStep,
     ProtocolFault,
     TagFault,
     Timeout,
@@ -35,13 +37,56 @@ from gateway.sdk.adapter import (
     Writes,
 )
 from gateway.sdk.browse import Browses, Node
-from gateway.sdk.push import Feed, Feeds, Push, ReadsHistory, Subscribes
+from gateway.sdk.probing import probe_with
+from gateway.sdk.push import Feed, Feeds, Push, ReadsHistory, Subscribes, places_by
 from gateway.sdk.sink import Message, Rejected, Sink, SinkSession, Topics
+from gateway.sdk.version import VERSION
 
 __all__ = [
-    "Access", "Adapter", "AdapterModels", "AuthFault", "Browses", "Busy", "ConfigFault", "ConnectionConfig", "DataType",
-    "DeviceConfig", "Fault", "Feed", "Feeds", "Limits", "LinkLost", "Message", "Model", "Node", "Plan", "Probed",
-    "Probes", "ProtocolFault", "Push", "Quality", "Readings", "Reads", "ReadsHistory", "Rejected", "Request", "Session",
-    "Sink", "SinkConfig", "SinkSession", "Subscribes", "TagConfig", "TagFault", "Timeout", "Topics", "Value", "Write",
+    "VERSION",
+    "Access",
+    "Adapter",
+    "AdapterModels",
+    "AuthFault",
+    "Browses",
+    "Busy",
+    "ConfigFault",
+    "ConnectionConfig",
+    "DataType",
+    "DeviceConfig",
+    "Fault",
+    "Feed",
+    "Feeds",
+    "Limits",
+    "LinkLost",
+    "Message",
+    "Model",
+    "Node",
+    "OutOfStep",
+    "Plan",
+    "Probed",
+    "Probes",
+    "ProtocolFault",
+    "Push",
+    "Quality",
+    "Readings",
+    "Reads",
+    "ReadsHistory",
+    "Rejected",
+    "Request",
+    "Session",
+    "Sink",
+    "SinkConfig",
+    "SinkSession",
+    "Subscribes",
+    "TagConfig",
+    "TagFault",
+    "TcpConnection",
+    "Timeout",
+    "Topics",
+    "Value",
+    "Write",
     "Writes",
+    "places_by",
+    "probe_with",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from typing import Any, cast
 from gateway.config.base import AdapterModels
 from gateway.model.faults import ConfigFault
 from gateway.sdk.adapter import AdapterModule
+from gateway.sdk.version import VERSION, suits
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Manifest:
     tier: str
     owner: str
     folder: Path
+    sdk: str = "1"
+    """Version of `gateway.sdk` that it was written for: see gateway.sdk.version."""
 
     @classmethod
     def read(cls, path: Path, package: str) -> Manifest:
@@ -59,6 +62,7 @@ class Manifest:
                 tier=data["tier"],
                 owner=data["owner"],
                 folder=path.parent,
+                sdk=str(data.get("sdk", "1")),
             )
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigFault(f"{path}: cannot be read: {error}", code="manifest_invalid") from error
@@ -66,7 +70,9 @@ class Manifest:
             raise ConfigFault(f"{path}: {error.args[0]} is missing", code="manifest_invalid") from error
 
     def load(self) -> AdapterModule:
-        """Import the adapter. Raises ConfigFault that says which extra to install when a dependency is missing."""
+        """Import the adapter. Raises ConfigFault: for one that was written for another version of the sdk, and one
+        that says which extra to install when a dependency is missing."""
+        self._check_version()
         try:
             return cast("AdapterModule", importlib.import_module(self.package))
         except ModuleNotFoundError as error:
@@ -77,10 +83,23 @@ class Manifest:
                 ) from error
             raise
 
+    def _check_version(self) -> None:
+        """Raise ConfigFault for an adapter that cannot be trusted to run with this gateway; it is not imported."""
+        try:
+            if suits(self.sdk):
+                return
+        except ValueError as error:
+            raise ConfigFault(f"adapter {self.id}: sdk = {error}", code="manifest_invalid") from error
+        raise ConfigFault(
+            f"adapter {self.id} was written for version {self.sdk} of gateway.sdk; this gateway has {VERSION}",
+            code="sdk_unsuitable",
+        )
+
     def load_simulator(self) -> Any:
         """Import and return the simulator class. Raises ConfigFault when the adapter has none."""
         if not self.simulator:
             raise ConfigFault(f"adapter {self.id} brings no simulator", code="no_simulator")
+        self._check_version()
         module, _, attribute = self.simulator.partition(":")
         return getattr(importlib.import_module(module), attribute)
 

@@ -7,9 +7,9 @@ arrives into the feeds, and returns never. Scaling, ranges, deadbands and the re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -142,3 +142,15 @@ class ReadsHistory(Protocol):
         Called after a link came back, with the time for which nothing arrived (ns since the epoch). Raises a Fault when
         the device cannot tell; the time is then declared as a gap.
         """
+
+
+K = TypeVar("K")
+
+
+def places_by(feeds: Iterable[Feed], key: Callable[[Any], K]) -> dict[K, list[tuple[Feed, int]]]:
+    """Where what arrives belongs: ``key(tag)``, such as its address → feeds and places of all tags that have it."""
+    found: dict[K, list[tuple[Feed, int]]] = {}
+    for feed in feeds:
+        for place, tag in enumerate(feed.tags):
+            found.setdefault(key(tag), []).append((feed, place))
+    return found

@@ -6,10 +6,11 @@ for the adapter's own tests.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
-from gateway.config.base import ConnectionConfig
-from gateway.model.types import Value
+from gateway.config.base import ConnectionConfig, TagConfig
+from gateway.model.schema import Scale
+from gateway.model.types import DataType, Value
 
 
 class SimulatedDevice(Protocol):
@@ -44,3 +45,31 @@ class SimulatorClass(Protocol):
 
     def of(self, connection: ConnectionConfig) -> Simulator:
         """See Simulator."""
+
+
+_REAL: Final = (DataType.FLOAT32, DataType.FLOAT64)
+
+
+def raw_value(tag: TagConfig, value: Value) -> Value:
+    """Raw value that a gateway reads as the engineering value ``value``. Raises ValueError when it does not fit.
+
+    What `SimulatedDevice.set` begins with.
+    """
+    kind = tag.type
+    if isinstance(value, str) and kind is DataType.STRING:
+        return value
+    if isinstance(value, bytes) and kind is DataType.BYTES:
+        return value
+    if isinstance(value, str | bytes) or not kind.packed:
+        raise ValueError(f"{tag.name} is {kind}, {value!r} is not")
+    if kind is DataType.BOOL:
+        return bool(value)
+    scale = Scale.of(tag.scale, tag.offset)
+    raw = value if scale.identity else (value - scale.add) * scale.divide / scale.multiply
+    if kind in _REAL:
+        return float(raw)
+    bits = 8 * kind.width
+    lowest, highest = (0, 2**bits - 1) if kind.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    if not lowest <= raw <= highest or (scale.identity and raw != round(raw)):
+        raise ValueError(f"{tag.name} is {kind}, {value!r} does not fit")
+    return round(raw)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Final, Protocol
 
@@ -29,7 +30,7 @@ class Receiver(Protocol):
     """Answers completed since the exchange began; as long as it grows, the time-out starts anew."""
 
     def feed(self, data: bytes) -> bool:
-        """Take bytes; True when all that was asked for has arrived. Raises ProtocolFault."""
+        """Take bytes; True when all that was asked for has arrived. Raises a Fault, mostly ProtocolFault."""
 
 
 class Transport(Protocol):
@@ -46,8 +47,8 @@ class StreamLink(asyncio.Protocol):
     """See the module. Made by the connectors in ``wire.connect``; used by one task at a time."""
 
     __slots__ = (
-        "_answered", "_closed", "_due", "_fault", "_loop", "_not_before", "_receiver", "_timeout", "_timer",
-        "_transport", "_waiter", "_withheld", "min_gap", "name", "stray", "stray_bytes", "tap",
+        "_answered", "_beat", "_closed", "_due", "_fault", "_held", "_loop", "_not_before", "_receiver", "_timeout",
+        "_timer", "_transport", "_waiter", "_withheld", "min_gap", "name", "stray", "stray_bytes", "tap",
     )  # fmt: skip
 
     def __init__(self, name: str, *, min_gap: float = 0.0) -> None:
@@ -63,12 +64,14 @@ class StreamLink(asyncio.Protocol):
         """Is called with ``">"`` or ``"<"`` and the bytes of every write and every arrival."""
         self._loop = asyncio.get_running_loop()
         self._transport: Transport | None = None
+        self._beat: asyncio.TimerHandle | None = None
         self._receiver: Receiver | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._fault: Fault | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._withheld = False
+        self._held = False
         self._not_before = 0.0  # no request before this moment
         self._due = 0.0
         self._timeout = 0.0
@@ -83,7 +86,7 @@ class StreamLink(asyncio.Protocol):
         """Send ``data`` and feed ``receiver`` until it is complete.
 
         Raises Timeout when no further answer comes for ``timeout`` seconds, LinkLost when the transport is gone, and
-        the receiver's ProtocolFault. After a Timeout the link stands; what arrives late goes to ``stray``.
+        the receiver's Fault. After a Timeout the link stands; what arrives late goes to ``stray``.
         """
         if self._not_before:
             await self._silence(timeout)
@@ -118,6 +121,26 @@ class StreamLink(asyncio.Protocol):
             self.tap(">", data)
         transport.write(data)
         self._not_before = monotonic() + max(quiet, self.min_gap)
+
+    def post(self, data: bytes) -> None:
+        """Send, beside an exchange, what nobody waits for: acknowledgements, keep-alives. Raises LinkLost."""
+        transport = self._ready()
+        if self.tap is not None:
+            self.tap(">", data)
+        transport.write(data)
+
+    def beat(self, data: bytes, every: float) -> None:
+        """Post ``data`` every so many seconds from now on, for as long as the link stands: a keep-alive."""
+        if self._beat is not None:
+            self._beat.cancel()
+        self._beat = self._loop.call_later(every, self._beaten, data, every)
+
+    def hold(self, *, held: bool) -> None:
+        """Read no more from the peer, which is thereby held up; or read on. Writing goes on."""
+        act = getattr(self._transport, "pause_reading" if held else "resume_reading", None)
+        if self._fault is None and act is not None and held is not self._held:
+            self._held = held
+            act()
 
     async def close(self) -> None:
         """Close at once. May be called any number of times, at any moment."""
@@ -155,7 +178,7 @@ class StreamLink(asyncio.Protocol):
                 self.stray_bytes += len(data)
                 if self.stray is not None:
                     self.stray.feed(data)
-        except ProtocolFault as fault:
+        except Fault as fault:
             if waiter is None:
                 self.abort(fault)
             elif not waiter.done():
@@ -188,9 +211,17 @@ class StreamLink(asyncio.Protocol):
             raise LinkLost(f"{self.name}: not connected")
         return self._transport
 
+    def _beaten(self, data: bytes, every: float) -> None:
+        with suppress(LinkLost):  # whoever waits for something is told
+            self.post(data)
+            self.beat(data, every)
+
     def _give_up(self, fault: Fault) -> None:
         if self._fault is None:
             self._fault = fault
+        if self._beat is not None:
+            self._beat.cancel()
+            self._beat = None
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(fault)
 

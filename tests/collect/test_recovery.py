@@ -3,11 +3,11 @@
 import pytest
 
 from gateway.collect.recovery import RECOVERY, Backoff, Pace, Scope, recovery
-from gateway.model.faults import AuthFault, ConfigFault, Fault, LinkLost, Timeout
+from gateway.model.faults import AuthFault, ConfigFault, Fault, LinkLost, OutOfStep, Timeout
 
 
 def test_every_fault_class_has_its_row() -> None:
-    classes = {Fault, *Fault.__subclasses__()}
+    classes = {Fault, OutOfStep, *Fault.__subclasses__()}
     assert classes == set(RECOVERY)
 
 

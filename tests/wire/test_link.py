@@ -317,3 +317,39 @@ def test_a_peer_that_takes_bytes_again_is_heard(run, peer, wants):
             await link.exchange(b"!", wants(1), 1.0)
 
     run(work)
+
+
+def test_posts_and_beats_go_out_beside_an_exchange(run, peer, wants):
+    async def work():
+        async with peer(echo) as there, open_tcp("127.0.0.1", there.port, 1.0) as link:
+            receiver = wants(8)
+            link.beat(b"beat", 0.02)
+            asyncio.get_running_loop().call_later(0.01, link.post, b"post")
+            await link.exchange(b"", receiver, 1.0)
+            assert receiver.data == b"postbeat"
+            link.beat(b"slow", 60.0)  # in place of the one before
+            with pytest.raises(Timeout):
+                await link.exchange(b"", wants(1), 0.1)
+        with pytest.raises(LinkLost):
+            link.post(b"late")
+        link.beat(b"late", 0.0)
+        await asyncio.sleep(0.02)
+
+    run(work)
+
+
+def test_a_peer_that_is_held_up(run, peer, wants):
+    async def work():
+        async with peer(echo) as there, open_tcp("127.0.0.1", there.port, 1.0) as link:
+            for held in (True, True):
+                link.hold(held=held)
+            with pytest.raises(Timeout):
+                await link.exchange(b"abc", wants(3), 0.1)
+            link.hold(held=False)
+            link.hold(held=False)
+            await link.exchange(b"", wants(3), 1.0)
+            link.hold(held=True)
+            await link.close()
+            link.hold(held=False)
+
+    run(work)

@@ -71,13 +71,13 @@ def test_what_a_probe_tells_apart(run, kit):
 def test_outcomes_of_faults_that_are_rare():
     import ssl
 
-    from adapters.modbus.adapter import _outcome
     from gateway.sdk import LinkLost
+    from gateway.sdk.probing import outcome
 
     refused = ssl.SSLCertVerificationError(1, "certificate verify failed")
     refused.verify_message = "self-signed certificate"
-    assert _outcome(os_fault("h:802", refused)) == "auth"
-    assert _outcome(LinkLost("late", code="connect_timeout")) == "timeout"
+    assert outcome(os_fault("h:802", refused)) == "auth"
+    assert outcome(LinkLost("late", code="connect_timeout")) == "timeout"
 
 
 def test_a_gateway_without_that_unit(run, kit):

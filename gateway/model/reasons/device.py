@@ -117,4 +117,28 @@ DEVICE: Final[dict[str, Reason]] = {
         "网关或适配器程序缺陷",
         "该设备的任务会自动重启；请查看日志中的 adapter_bug 并反馈。",
     ),
+    "subscription_refused": Reason(
+        "The broker does not grant a subscription that a device needs",
+        "Check the topic filter, and what the account may read; wildcards and shared subscriptions are not everywhere.",
+        "消息服务器拒绝了设备所需的订阅",
+        "检查主题过滤器和账号的订阅权限；并非所有服务器都支持通配符和共享订阅。",
+    ),
+    "declared_offline": Reason(
+        "The machine, or the edge node before it, has announced that it is offline",
+        "Look at the machine and at its own connection to the broker; nothing is wrong between broker and gateway.",
+        "设备（或其边缘节点）已宣告离线",
+        "检查该设备及其与消息服务器的连接；消息服务器与网关之间没有问题。",
+    ),
+    "sequence_gap": Reason(
+        "Messages of the machine are missing: their numbers have a gap, or one could not be read",
+        "A rebirth was requested, which tells all values anew; if it recurs, look at the load of broker and network.",
+        "设备消息缺失：序号不连续，或有消息无法解析",
+        "已请求设备重新上报全部数据；若反复出现，请检查消息服务器和网络的负载。",
+    ),
+    "session_not_kept": Reason(
+        "The broker has not kept what machines published while the gateway was away, or does not keep it",
+        "Use qos 1 and a long enough session; let the broker keep sessions on disk (Mosquitto: persistence true).",
+        "网关离线期间设备发布的消息未被消息服务器保留",
+        "使用 qos 1 并设置足够长的 session；让消息服务器把会话保存到磁盘（Mosquitto：persistence true）。",
+    ),
 }

@@ -25,11 +25,30 @@ SETUP: Final[dict[str, Reason]] = {
         "适配器的 adapter.toml 无法读取或不完整",
         "补充提示中的内容；可参照 adapters/modbus/adapter.toml。",
     ),
+    "sdk_unsuitable": Reason(
+        "The adapter was written for another version of gateway.sdk",
+        "Install the version of the adapter that fits this gateway, or the gateway that the adapter was written for; "
+        "docs/adapters.md tells what changed.",
+        "该适配器是为另一版本的 gateway.sdk 编写的",
+        "安装与本网关匹配的适配器版本，或安装适配器所要求的网关版本；变更说明见 docs/adapters.md。",
+    ),
+    "folder_exists": Reason(
+        "A folder of that name is there already",
+        "Choose another name or place; nothing was changed in the one that is there.",
+        "同名文件夹已存在",
+        "换一个名称或位置；已有的文件夹没有改动。",
+    ),
     "no_simulator": Reason(
         "The adapter brings no simulator",
         "Use the real device, or leave it out with --device.",
         "该适配器没有模拟器",
         "使用真实设备，或用 --device 排除。",
+    ),
+    "cannot_browse": Reason(
+        "The adapter cannot list what a device has",
+        "Take names and addresses from the device's documents; `xingsha adapters` shows which adapters can browse.",
+        "该适配器无法列出设备的数据点",
+        "请从设备资料中查找名称和地址；`xingsha adapters` 列出支持浏览的适配器。",
     ),
     "device_unknown": Reason(
         "The configuration has no device of this name",

@@ -1,0 +1,213 @@
+"""The listening side of TCP: for devices that dial in, and for simulators.
+
+A `StreamServer` takes connections, cuts what arrives into frames, and hands them over: each at once to a function that
+answers (a simulator), or one by one to whoever iterates over `arrivals` (a listening adapter), which then holds up the
+devices when it is not quick enough. Everything is bounded: connections, frames that wait, bytes that a peer does not
+take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Self, cast
+
+from gateway.model.faults import Fault, LinkLost
+from gateway.wire.connect import os_fault
+from gateway.wire.framing import Frames, Framing
+from gateway.wire.link import WRITE_BUFFER
+
+MOST_PEERS: Final = 1024
+"""Connections at a time, unless told otherwise; one more is closed at once."""
+WAITING: Final = 256 * 1024
+"""Bytes of one peer, 64 counted for each frame on top, that may wait before it is no longer read."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a server saw, for tests that assert limits."""
+
+    sessions: int = 0
+    """Connections now."""
+    sessions_most: int = 0
+    in_flight_most: int = 0
+    """Most frames of one peer that were waiting for their answer."""
+    pdu_most: int = 0
+    """Longest frame, in bytes as handed over."""
+    requests: int = 0
+    """Frames in all."""
+
+
+class Peer(asyncio.Protocol):
+    """One connection to a server."""
+
+    def __init__(self, server: StreamServer) -> None:
+        self.name = ""
+        """Address and port of the other end."""
+        self.frames: deque[bytes] = deque()
+        """Those that wait."""
+        self._server = server
+        self._receiver = Frames(server.framing, self._take)
+        self._transport: asyncio.Transport | None = None
+        self._held_up = False
+        self._waiting = 0
+
+    def send(self, data: bytes) -> None:
+        """Send; a peer that takes nothing for too long is hung up on."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > WRITE_BUFFER:
+            self.close()
+
+    def close(self) -> None:
+        """Hang up at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def next(self) -> bytes:
+        """Take the frame that has waited longest; the peer is read again when there is room."""
+        frame = self.frames.popleft()
+        self._waiting -= len(frame) + 64
+        if self._held_up and self._waiting < WAITING // 2 and self._transport is not None:
+            self._held_up = False
+            self._transport.resume_reading()
+        return frame
+
+    # what the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Join."""
+        self._transport = cast("asyncio.Transport", transport)
+        host, port = (transport.get_extra_info("peername") or ("?", 0))[:2]
+        self.name = f"{host}:{port}"
+        self._server.joined(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Cut into frames; hang up on one who breaks the protocol."""
+        try:
+            self._receiver.feed(data)
+        except Fault:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Leave; frames that wait are still handed over."""
+        self._transport = None
+        self._server.left(self)
+
+    def _take(self, frame: bytes) -> None:
+        self.frames.append(frame)
+        self._waiting += len(frame) + 64
+        if self._waiting >= WAITING and not self._held_up and self._transport is not None:
+            self._held_up = True
+            self._transport.pause_reading()
+        self._server.arrived(self, frame)
+
+
+class StreamServer:
+    """See the module. ``answer(peer, frame)`` returns bytes to send, b"" for none; without it, see `arrivals`.
+
+    A context that starts and stops; ``port`` 0 is the real one after the start, which raises OSError when the place is
+    taken.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        framing: Framing,
+        answer: Callable[[Peer, bytes], bytes] | None = None,
+        *,
+        most: int = MOST_PEERS,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.framing = framing
+        self.counters = Counters()
+        self.peers: set[Peer] = set()
+        self._answer = answer
+        self._most = most
+        self._ready: deque[Peer] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Peer(self), self.host, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
+            self.hang_up()
+            await self._server.wait_closed()
+        await asyncio.sleep(0)  # the transports confirm in the next turn of the loop
+
+    def hang_up(self) -> None:
+        """Close every connection, as a device does that restarts."""
+        for peer in tuple(self.peers):
+            peer.close()
+
+    async def arrivals(self) -> AsyncIterator[tuple[Peer, bytes]]:
+        """Frames of all peers, for ever, peers in turn. Whoever takes long holds the peers up, and loses nothing."""
+        while True:
+            while self._ready:
+                peer = self._ready.popleft()
+                frame = peer.next()
+                if peer.frames:
+                    self._ready.append(peer)
+                yield peer, frame
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    # what peers call
+
+    def joined(self, peer: Peer) -> None:
+        """Count one more, or turn it away."""
+        if len(self.peers) >= self._most:
+            peer.close()
+            return
+        self.peers.add(peer)
+        self.counters.sessions = len(self.peers)
+        self.counters.sessions_most = max(self.counters.sessions_most, len(self.peers))
+
+    def left(self, peer: Peer) -> None:
+        """Count one less."""
+        self.peers.discard(peer)
+        self.counters.sessions = len(self.peers)
+
+    def arrived(self, peer: Peer, frame: bytes) -> None:
+        """Answer a frame, or note that it waits."""
+        counters = self.counters
+        counters.requests += 1
+        counters.pdu_most = max(counters.pdu_most, len(frame))
+        counters.in_flight_most = max(counters.in_flight_most, len(peer.frames))
+        if self._answer is not None:
+            if data := self._answer(peer, peer.next()):
+                peer.send(data)
+            return
+        if len(peer.frames) == 1:
+            self._ready.append(peer)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+@asynccontextmanager
+async def open_listener(
+    host: str, port: int, framing: Framing, *, most: int = MOST_PEERS
+) -> AsyncIterator[StreamServer]:
+    """Listen for devices that dial in; see `StreamServer.arrivals`. Raises LinkLost (port_in_use, address_unusable)."""
+    server = StreamServer(host, port, framing, most=most)
+    try:
+        await server.__aenter__()
+    except OSError as error:
+        fault = os_fault(f"{host}:{port}", error)
+        raise fault if isinstance(fault, LinkLost) else LinkLost(str(fault)) from error
+    try:
+        yield server
+    finally:
+        await server.__aexit__()

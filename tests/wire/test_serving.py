@@ -1,0 +1,129 @@
+"""The listening side: frames of many peers, held up when nobody takes them, nothing unbounded."""
+
+import asyncio
+import socket
+
+import pytest
+
+from gateway.model.faults import LinkLost
+from gateway.wire.framing import delimited
+from gateway.wire.serving import WAITING, StreamServer, open_listener
+
+LINES = delimited(b"\n", 1000)
+
+
+async def dial(port):
+    return await asyncio.open_connection("127.0.0.1", port)
+
+
+async def hung_up(reader):
+    try:
+        return await reader.read() == b""
+    except ConnectionError:
+        return True
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def test_arrivals_of_several_peers_in_turn(run):
+    async def work():
+        async with open_listener("127.0.0.1", 0, LINES) as server:
+            _, one = await dial(server.port)
+            _, two = await dial(server.port)
+            one.write(b"a1\na2\na3\n")
+            two.write(b"b1\n")
+            await until(lambda: server.counters.requests == 4)
+            arrivals = server.arrivals()
+            found = [await anext(arrivals) for _ in range(4)]
+            assert sorted(frame for _, frame in found) == [b"a1", b"a2", b"a3", b"b1"]
+            assert b"b1" in [frame for _, frame in found[:2]], "a talkative peer does not come first all the time"
+            assert len({peer.name for peer, _ in found}) == 2
+            two.write(b"b2\n")
+            peer, frame = await anext(arrivals)
+            assert frame == b"b2"
+            peer.send(b"ok\n")
+            assert (server.counters.sessions_most, server.counters.pdu_most) == (2, 2)
+            one.close(), two.close()
+            await until(lambda: not server.peers)
+            await arrivals.aclose()
+
+    run(work)
+
+
+def test_a_peer_that_floods_is_held_up_and_loses_nothing(run):
+    async def work():
+        async with open_listener("127.0.0.1", 0, LINES) as server:
+            _, writer = await dial(server.port)
+            line = b"x" * 999 + b"\n"
+            count = 40 * WAITING // len(line)
+            writing = asyncio.create_task(flood(writer, line, count))
+            await until(lambda: server.peers and next(iter(server.peers))._held_up)
+            (peer,) = server.peers
+            assert peer._waiting < 4 * WAITING, "it stopped reading"
+            async for _, _ in server.arrivals():
+                count -= 1
+                if not count:
+                    break
+            await writing
+            assert peer._waiting == 0
+
+    async def flood(writer, line, count):
+        for _ in range(count):
+            writer.write(line)
+            await writer.drain()
+        writer.close()
+
+    run(work)
+
+
+def test_who_breaks_the_protocol_is_hung_up_on(run):
+    async def work():
+        async with StreamServer("127.0.0.1", 0, LINES, lambda peer, line: line + b"\n") as server:
+            reader, writer = await dial(server.port)
+            writer.write(b"fine\n")
+            assert await reader.readline() == b"fine\n"
+            writer.write(b"x" * 1001)
+            assert await hung_up(reader)
+            writer.close()
+
+    run(work)
+
+
+def test_one_peer_too_many_is_turned_away(run):
+    async def work():
+        async with open_listener("127.0.0.1", 0, LINES, most=1) as server:
+            _, first = await dial(server.port)
+            await until(lambda: len(server.peers) == 1)
+            reader, second = await dial(server.port)
+            assert await hung_up(reader)
+            assert len(server.peers) == 1
+            first.close(), second.close()
+
+    run(work)
+
+
+def test_a_peer_that_takes_nothing_is_hung_up_on(run):
+    async def work():
+        async with StreamServer("127.0.0.1", 0, LINES, lambda peer, line: b"y" * 100_000) as server:
+            sock = socket.create_connection(("127.0.0.1", server.port))
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_sendall(sock, b"x\n" * 400)
+            await until(lambda: server.counters.requests > 0 and not server.peers)
+            sock.close()
+
+    run(work)
+
+
+def test_a_place_that_is_taken(run):
+    async def work():
+        async with open_listener("127.0.0.1", 0, LINES) as server:
+            with pytest.raises(LinkLost) as raised:
+                async with open_listener("127.0.0.1", server.port, LINES):
+                    pass
+            assert raised.value.code == "port_in_use"
+
+    run(work)
