@@ -9,11 +9,11 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from adapters.opcua.codec import EPOCH, Reader, array, node_id, string
+from adapters.opcua.codec import EPOCH, HAS_VALUE, Reader, array, node_id, string
 from adapters.opcua.columns import Column, columns
 from gateway.model.faults import ProtocolFault
 
-READ, CREATE_ITEMS, PUBLISH, REPUBLISH, HISTORY_READ = 631, 751, 826, 832, 664
+READ, WRITE, CREATE_ITEMS, PUBLISH, REPUBLISH, HISTORY_READ = 631, 673, 751, 826, 832, 664
 """Ids of the binary encodings of requests (Part 6, annex A.3); that of a response is three more."""
 FAULT: Final = 397
 DATA_CHANGE, STATUS_CHANGE, HISTORY_DATA = "i=811", "i=820", "i=658"
@@ -85,6 +85,19 @@ def parse_read(reader: Reader, expected: int) -> list[Column]:
     found = columns(reader, keyed=False)
     if sum(len(column.keys) for column in found) != expected:
         raise ProtocolFault(f"values of another number of nodes than the {expected} asked for", data=reader.data)
+    return found
+
+
+def write_body(node: bytes, index_range: str, value: bytes) -> bytes:
+    """Body of a WriteRequest for one encoded Variant; few servers take status and times as well (Part 4, 5.10.4)."""
+    return array([node + struct.pack("<I", VALUE) + string(index_range or None) + bytes((HAS_VALUE,)) + value])
+
+
+def parse_statuses(reader: Reader, expected: int) -> list[int]:
+    """Statuses of a WriteResponse. Raises ProtocolFault."""
+    found = [reader.u32() for _ in range(reader.count(4))]
+    if len(found) != expected:
+        raise ProtocolFault(f"{len(found)} statuses, {expected} were expected", data=reader.data)
     return found
 
 

@@ -6,7 +6,6 @@ significant bits (Part 4, 7.39).
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -210,20 +209,18 @@ def qualities(statuses: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
     return np.array([quality(status) for status in distinct.tolist()], np.uint8)[places]
 
 
-@lru_cache(maxsize=1)
-def _kinds() -> dict[int, Kind]:
-    return {code: row[2] for code, row in STATUS.items()}
+class Refused(TagFault):
+    """A request or node that the server refuses, while the session is none the worse."""
+
+    def __init__(self, status: int, where: str, code: str | None = None) -> None:
+        super().__init__(f"{where}: {name(status)}", code=code, quality=quality(status))
+        self.status = status
 
 
 def fault(status: int, where: str) -> Fault:
     """Fault of a request that was answered with this bad status."""
-    kind = _kinds().get(status & CODE) or LinkLost
-    return kind(f"{where}: {name(status)}", code=_CODES.get(status & CODE))
-
-
-def tag_fault(status: int, where: str) -> TagFault:
-    """Fault of a single node that was refused."""
-    return TagFault(f"{where}: {name(status)}", quality=quality(status))
-
-
-_CODES: Final[dict[int, str]] = {}
+    row = STATUS.get(status & CODE)
+    kind = row[2] if row else LinkLost
+    if kind is None or issubclass(kind, TagFault):
+        return Refused(status, where)
+    return kind(f"{where}: {name(status)}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import struct
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from adapters.opcua.codec import DATETIME, unix_times
+from adapters.opcua.codec import BOOLEAN, DATETIME, EPOCH, FIXED, string, unix_times
 from adapters.opcua.columns import Column
 from adapters.opcua.status import qualities
 from gateway.model.quality import Quality
@@ -89,3 +90,45 @@ def _numbers(values: list[Value | None]) -> npt.NDArray[np.generic]:
         return np.array(filled, np.float64)
     unsigned = all(isinstance(value, int) and value >= 0 for value in filled)
     return np.array(filled, np.uint64 if unsigned else np.int64)
+
+
+STRING, BYTE_STRING, XML, LOCALIZED = 12, 15, 16, 21
+BUILT_IN: Final[dict[DataType, int]] = {
+    DataType.BOOL: 1, DataType.INT8: 2, DataType.UINT8: 3, DataType.INT16: 4, DataType.UINT16: 5, DataType.INT32: 6,
+    DataType.UINT32: 7, DataType.INT64: 8, DataType.UINT64: 9, DataType.FLOAT32: 10, DataType.FLOAT64: 11,
+    DataType.STRING: STRING, DataType.BYTES: BYTE_STRING,
+}  # fmt: skip
+"""Built-in type of each type that a tag can have (Part 6, table 1)."""
+TAG_TYPES: Final[dict[int, DataType]] = {kind: tag for tag, kind in BUILT_IN.items()} | {
+    DATETIME: DataType.STRING, 14: DataType.STRING, XML: DataType.STRING, 17: DataType.STRING, 19: DataType.UINT32,
+    20: DataType.STRING, LOCALIZED: DataType.STRING, 22: DataType.BYTES, 29: DataType.INT32,
+}  # fmt: skip
+"""Type that suits a tag for each built-in type; 29: enumerations (Part 3, 8.14)."""
+
+
+def variant(kind: int, value: Value) -> bytes:
+    """Encoded Variant of a value for a variable of a built-in type. Raises ValueError for what does not fit."""
+    if kind in FIXED:
+        if isinstance(value, str | bytes):
+            raise ValueError(f"{value!r} is no number")
+        if kind == DATETIME:
+            value = EPOCH + round(value) // 100
+        if kind == BOOLEAN:
+            value = bool(value)
+        elif FIXED[kind][-2] != "f":
+            if isinstance(value, float) and not value.is_integer():
+                raise ValueError(f"{value!r} is no whole number")
+            value = int(value)
+        try:
+            return bytes((kind,)) + struct.pack(f"<{_LETTERS[kind]}", value)
+        except (struct.error, OverflowError):
+            raise ValueError(f"{value!r} does not fit the variable's type") from None
+    if kind in (STRING, XML, LOCALIZED) and isinstance(value, str):
+        return bytes((kind,)) + (b"\2" if kind == LOCALIZED else b"") + string(value)
+    if kind == BYTE_STRING and isinstance(value, bytes):
+        return bytes((kind,)) + string(value)
+    raise ValueError(f"{value!r} cannot be written to a variable of built-in type {kind}")
+
+
+_LETTERS: Final[dict[int, str]] = dict(zip(FIXED, "?bBhHiIqQfdqI", strict=True))
+"""struct's letter for each built-in type of fixed size."""
