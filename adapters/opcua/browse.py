@@ -140,10 +140,7 @@ async def _described(server: Server, places: Sequence[Place]) -> list[Node]:
     nodes = [encoded(place.id) for place in variables]
     more: dict[Any, Node] = {}
     if nodes:
-        columns = [
-            await server.values(nodes, attribute)
-            for attribute in (_DATA_TYPE, _ACCESS_LEVEL, _DESCRIPTION, _VALUE_RANK)
-        ]
+        columns = [await server.values(nodes, attribute) for attribute in _ATTRIBUTES]
         for place, kind, access, description, rank in zip(variables, *columns, strict=True):
             more[place.id] = Node(
                 place.path,

@@ -25,7 +25,7 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 
 from adapters.opcua import services, status
 from adapters.opcua.config import OpcUaConnection
-from gateway.sdk import Fault, LinkLost, ProtocolFault, Timeout
+from gateway.sdk import AuthFault, Fault, LinkLost, ProtocolFault, Timeout
 from gateway.wire.connect import os_fault
 
 # Every error comes to us as an exception and is told once, as a fault.
@@ -120,8 +120,9 @@ class Socket(UASocketProtocol):
         if self._connection._incoming_size > MESSAGE:  # noqa: SLF001 - see the module
             raise ProtocolFault(f"{self.where}: a message of more than {MESSAGE} bytes")
         if isinstance(message, ua.ErrorMessage):
-            code = message.Error.value if message.Error is not None else 0x80000000
-            raise status.fault(code, f"{self.where}: the server ends the connection")
+            code = message.Error.value if message.Error is not None else 0
+            where = f"{self.where}: the server ends the connection"
+            raise status.fault(code, where) if status.is_bad(code) else LinkLost(where)
         self._process_received_message(message)
         if isinstance(message, ua.Acknowledge):  # its limits are those of the server, not ours
             limits = self._connection._limits  # noqa: SLF001 - see the module
@@ -213,9 +214,19 @@ class SessionClient(Client):
         except OSError as error:
             raise os_fault(self.where, error) from error
         with translated(self.where):
-            async with asyncio.timeout(2 * timeout):
+            async with asyncio.timeout(timeout):
                 await self.send_hello()
-                await self.open_secure_channel()
+            async with asyncio.timeout(timeout):
+                await self._open_channel()
+
+    async def _open_channel(self) -> None:
+        try:
+            await self.open_secure_channel()
+        except LinkLost as fault:
+            if self.security_policy.Mode == ua.MessageSecurityMode.None_:
+                raise
+            message = f"{self.where}: the server ended the connection while it was being secured: does it trust us?"
+            raise AuthFault(message, code="certificate_rejected") from fault
 
     def secure_with(self, policy: Any) -> None:
         """Use a security policy, with its keys."""

@@ -83,6 +83,8 @@ class OpcUaPlan(Plan):
     """Seconds between two messages of a subscription, as asked for."""
     keepalive: int = 1
     """Publishing intervals without change after which the server shows a sign of life."""
+    stale: float = 0.0
+    """Seconds without one after which the subscription is made anew; a time-out later, the device counts as down."""
 
 
 def make_plan(connection: OpcUaConnection, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> OpcUaPlan:
@@ -106,11 +108,12 @@ def make_plan(connection: OpcUaConnection, device: OpcUaDevice, tags: Sequence[O
     period = max(keepalive * scan, connection.keepalive)
     return OpcUaPlan(
         requests=(),
-        push=Push(silence=SILENCE * period + connection.timeout, on_change=True),
+        push=Push(silence=SILENCE * period + 2 * connection.timeout, on_change=True),
         device=device,
         points=points,
         interval=scan,
         keepalive=keepalive,
+        stale=SILENCE * period,
     )
 
 

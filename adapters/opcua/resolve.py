@@ -23,6 +23,8 @@ Found = bytes | Quality
 NAMESPACES: Final = 2255
 UNLIMITED: Final = 1000
 """Nodes in one request to a server that says it has no limit: more takes long at both ends."""
+HIGHEST: Final = 100
+"""Nodes whose history is asked for at once: each has a page of values."""
 OPERATION_LIMITS: Final[dict[str, int]] = {
     "read": 11705, "history": 12165, "write": 11707, "browse": 11710, "paths": 11712, "items": 11714,
 }  # fmt: skip
@@ -50,7 +52,7 @@ class Server:
         told: dict[str, Any] = {}
         for field, (_, value, code) in zip(OPERATION_LIMITS, found[1:], strict=True):
             if isinstance(value, int) and not status.is_bad(code):
-                told[field] = min(value or UNLIMITED, 10 * UNLIMITED)
+                told[field] = min(value or UNLIMITED, HIGHEST if field == "history" else 10 * UNLIMITED)
         self.bounds = replace(self.bounds, **told)
         if self._most is not None:
             self.bounds = self.bounds.lowered(self._most)
@@ -84,6 +86,8 @@ class Server:
                 index = self.index(address.namespace)
                 missing = Quality.ADDRESS_REFUSED
                 found[address] = missing if index is None else node_id(index, address.identifier)
+            elif None in map(self.index, (namespace for namespace, _ in address.steps)):
+                found[address] = Quality.ADDRESS_REFUSED
             else:
                 paths.append(address)
         for first in range(0, len(paths), self.bounds.paths):
@@ -108,12 +112,11 @@ class Server:
     def _path(self, path: PathAddress) -> ua.BrowsePath:
         made = ua.BrowsePath(StartingNode=made_id(84, 0))
         for namespace, name in path.steps:
-            index = self.index(namespace)
             step: Any = ua.RelativePathElement()
             step.ReferenceTypeId = made_id(33, 0)  # hierarchical references
             step.IncludeSubtypes = True
             step.IsInverse = False
-            step.TargetName = ua.QualifiedName(name, 0xFFFF if index is None else index)
+            step.TargetName = ua.QualifiedName(name, self.index(namespace) or 0)
             made.RelativePath.Elements.append(step)
         return made
 

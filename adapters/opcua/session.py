@@ -142,6 +142,6 @@ class OpcUaSession:
 
     async def read_history(self, feed: Feed, since: int, until: int) -> None:
         """Fill an interruption; see gateway.sdk.ReadsHistory."""
-        if self.subscriber.bridged(feed, until - since):
+        if await self.subscriber.bridged(feed, until - since):
             return  # the server kept what it could not send, and has sent it since
         await read_history(self.server, feed, since, until)

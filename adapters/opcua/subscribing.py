@@ -13,6 +13,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final, NoReturn, cast
 
+import numpy as np
 from asyncua import ua
 
 from adapters.opcua import services, status
@@ -44,6 +45,10 @@ class Subscriber:
         self._safe: dict[tuple[int, int], None] = {}
         """Messages (subscription, sequence number) that are in the journal, to be acknowledged."""
         self._resumed = False
+        self._settled: asyncio.Future[None] | None = None
+        """After the session was resumed: done when all that the server kept has arrived."""
+        self._renewals = 0
+        self._retest_at = self._refresh_at = math.inf
         self._waiting = 2
         self._server: Server | None = None
         self._feeds: Feeds | None = None
@@ -54,8 +59,10 @@ class Subscriber:
         assert self._server is not None
         return self._server
 
-    def bridged(self, feed: Feed, span: int) -> bool:
+    async def bridged(self, feed: Feed, span: int) -> bool:
         """True when the server kept, and has sent since, all that happened in an interruption of ``span`` ns."""
+        if self._resumed and self._settled is not None:
+            await self._settled
         return self._resumed and any(
             feed in subscription.feeds and subscription.covers(feed, span / 1e9)
             for subscription in self._subscriptions.values()
@@ -79,26 +86,46 @@ class Subscriber:
 
     async def _serve(self, feeds: Feeds) -> NoReturn:
         loop = asyncio.get_running_loop()
-        pending: list[asyncio.Future[Any]] = []
-        retest = loop.time() + RETEST
+        pending: dict[asyncio.Future[Any], int] = {}
+        self._settled = loop.create_future()
+        self._retest_at = loop.time() + RETEST
+        longest = max((one.interval for one in self._subscriptions.values()), default=0.0)
+        self._refresh_at = loop.time() + 2 * longest if self._resumed else math.inf
         try:
             while True:
                 while len(pending) < self._waiting:
-                    pending.append(self._ask())
-                wait = max(retest - loop.time(), 0.0)
+                    pending[self._ask()] = self._renewals
+                wait = max(self._due() - loop.time(), 0.0)
                 done, _ = await asyncio.wait(pending, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
                 for future in [future for future in pending if future in done]:
                     if not feeds.has_room:
                         await feeds.room()
-                    pending.remove(future)
-                    await self._take(future)
-                if loop.time() >= retest:
-                    for subscription in list(self._subscriptions.values()):
-                        await self._retest(subscription)
-                    retest = loop.time() + RETEST
+                    await self._take(future, pending.pop(future))
+                await self._chores(loop.time())
         finally:
-            for future in pending:
+            for future in (*pending, self._settled):
                 future.cancel()
+
+    def _due(self) -> float:
+        """Time of the loop at which there is something to do although nothing arrives."""
+        return min(self._retest_at, self._refresh_at, *(one.stale_at for one in self._subscriptions.values()))
+
+    async def _chores(self, now: float) -> None:
+        """Do what is due."""
+        every = list(self._subscriptions.values())
+        if now >= self._refresh_at:
+            self._refresh_at = math.inf
+            for subscription in every:
+                await self._refresh(subscription)
+            if self._settled is not None and not self._settled.done():
+                self._settled.set_result(None)
+        for subscription in every:
+            if subscription.stale_at <= now:
+                await self._renew(subscription, TIMED_OUT)
+        if now >= self._retest_at:
+            self._retest_at = now + RETEST
+            for subscription in list(self._subscriptions.values()):
+                await self._retest(subscription)
 
     def _ask(self) -> asyncio.Future[Any]:
         """Leave a publish request at the server, with what can be acknowledged by now."""
@@ -107,15 +134,18 @@ class Subscriber:
             del self._safe[pair]
         return self.server.channel.send(services.PUBLISH, services.publish_body(safe))
 
-    async def _take(self, future: asyncio.Future[Any]) -> None:
+    async def _take(self, future: asyncio.Future[Any], renewals: int) -> None:
+        """Take a response; ``renewals``: how many there had been when it was asked for."""
         code, reader = self.server.channel.status_of(services.PUBLISH, future.result())
         if status.is_bad(code):
-            await self._publish_failed(code)
+            if code & status.CODE not in (NO_SUBSCRIPTION, INVALID) or renewals == self._renewals:
+                await self._publish_failed(code)
             return
         published = services.parse_publish(reader)
         subscription = self._subscriptions.get(published.subscription)
         if subscription is None:
             return  # one that was made anew in the meantime
+        subscription.heard(asyncio.get_running_loop().time())
         if published.status:
             await self._renew(subscription, published.status)
             return
@@ -157,41 +187,52 @@ class Subscriber:
         if not missing or missing > 0x80000000:
             return
         for _ in range(min(missing, MOST_MISSED)):
-            if subscription.expected == sequence:
-                return
-            if not await self._republish(subscription):
+            if subscription.expected == sequence or await self._republish(subscription):
                 break
         if subscription.expected != sequence:
             self.complete = False  # coming back to it would not bring them
             where = self.server.channel.where
             raise LinkLost(f"{where}: {missing} messages of a subscription were missed", code="sequence_gap")
 
-    async def _republish(self, subscription: Subscription) -> bool:
-        """Have the expected message sent again; False when the server has it no more. Raises a Fault."""
+    async def _republish(self, subscription: Subscription) -> int:
+        """Have the expected message sent again: 0, or the status with which the server refuses. Raises a Fault."""
         body = services.republish_body(subscription.id, subscription.expected)
         code, reader = await self.server.channel.tried(services.REPUBLISH, body)
-        if code & status.CODE == INVALID:
-            raise status.fault(code, self.server.channel.where)
         if status.is_bad(code):
-            return False
+            return code
         published = services.parse_republish(reader, subscription.id)
         if published.alive or published.sequence != subscription.expected:
-            return False
+            return NOT_AVAILABLE
         self._deliver(subscription, published)
-        return True
+        return 0
 
     async def _catch_up(self, subscription: Subscription) -> None:
         """After the session was resumed: take what was sent into the broken connection."""
         subscription.expected = subscription.expected or 1
-        body = services.republish_body(subscription.id, subscription.expected)
-        code, _ = await self.server.channel.tried(services.REPUBLISH, body)
-        if code & status.CODE == INVALID:
-            await self._renew(subscription, code)
-            return
+        subscription.resume()
+        subscription.heard(asyncio.get_running_loop().time())
         for _ in range(MOST_MISSED):
-            if not await self._republish(subscription):
+            code = await self._republish(subscription)
+            if code & status.CODE == INVALID:
+                await self._renew(subscription, code)
+                return
+            if code:
                 break
         subscription.tell_bad(subscription.bad)
+
+    async def _refresh(self, subscription: Subscription) -> None:
+        """Read what did not change during an interruption, for which no message comes. Raises a Fault."""
+        handles = subscription.unseen()
+        found = await self.server.find(map(subscription.address, handles))
+        nodes = [(handle, found[subscription.address(handle)]) for handle in handles]
+        known = [(handle, node) for handle, node in nodes if isinstance(node, bytes)]
+        for first in range(0, len(known), self.server.bounds.read):
+            some = known[first : first + self.server.bounds.read]
+            values = [services.value_id(node, subscription.item(handle, node).index_range) for handle, node in some]
+            reader = await self.server.channel.ask(services.READ, services.read_body(values))
+            keys = np.array([handle for handle, _ in some], np.uint32)
+            columns = services.parse_read(reader, len(some))
+            subscription.deliver([column._replace(keys=keys[column.keys]) for column in columns])
 
     # making
 
@@ -218,6 +259,7 @@ class Subscriber:
             await self._delete(subscription)
             return
         self._subscriptions[subscription.id] = subscription
+        subscription.heard(asyncio.get_running_loop().time())
         await self._watch(subscription, subscription.handles())
         subscription.tell_bad(subscription.bad)
 
@@ -245,8 +287,7 @@ class Subscriber:
                 if status.is_bad(created.status):
                     subscription.bad[item.handle] = status.quality(created.status)
                 else:
-                    subscription.ids[item.handle] = created.id
-                    subscription.bad.pop(item.handle, None)
+                    subscription.watched(item.handle, created)
             at += len(some)
 
     async def _retest(self, subscription: Subscription) -> None:
@@ -265,6 +306,9 @@ class Subscriber:
         """Replace a subscription that has ended: what happened until then is an interruption. Raises a Fault."""
         self._subscriptions.pop(subscription.id, None)
         self._resumed = False
+        self._renewals += 1
+        if code == TIMED_OUT:
+            await self._delete(subscription)  # the server may still have it, and may not know that it is stale
         words = f"{self.server.channel.where}: the server ended a subscription ({status.name(code)})"
         for feed in subscription.feeds:
             feed.fail(LinkLost(words))
@@ -284,6 +328,5 @@ def _grouped(feeds: Sequence[Feed]) -> list[Subscription]:
     found = []
     for interval, members in groups.items():
         plan = cast("OpcUaPlan", members[0].plan)
-        silence = plan.push.silence if plan.push else 0.0
-        found.append(Subscription(interval, plan.keepalive, silence, members))
+        found.append(Subscription(interval, plan.keepalive, plan.stale, members))
     return found
