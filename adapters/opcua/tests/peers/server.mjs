@@ -10,6 +10,8 @@
 import { createInterface } from "node:readline";
 import { createRequire } from "node:module";
 
+for (const level of ["log", "info", "debug", "warn"]) console[level] = console.error; // standard output is for answers
+
 const require = createRequire(import.meta.url);
 const { OPCUAServer, MonitoredItem } = require("node-opcua-server");
 const { SecurityPolicy, MessageSecurityMode } = require("node-opcua-secure-channel");
