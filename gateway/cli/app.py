@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "check": ("gateway.cli.check", "Check a configuration and forecast the load."),
     "probe": ("gateway.cli.probe", "Ask a device what it is; show its raw words decoded."),
     "browse": ("gateway.cli.browse", "List what a device says that it has, as a tag list."),
+    "trust": ("gateway.cli.trust", "List certificates of a connection, and approve one."),
     "read": ("gateway.cli.read", "Read every tag once and print a table."),
     "tail": ("gateway.cli.tail", "Follow what arrives at the platform."),
     "sim": ("gateway.cli.sim", "Simulate the devices of a configuration."),

@@ -156,6 +156,7 @@ DEVICE: Final[dict[str, Reason]] = {
         "网关离线期间设备发布的消息未被消息服务器保留",
         "使用 qos 1 并设置足够长的 session；让消息服务器把会话保存到磁盘（Mosquitto：persistence true）。",
     ),
+<<<<<<< HEAD
     "entry_in_use": Reason(
         "The device took the connection and closed it at once",
         "Its connection entry serves one partner: end the other one, or add an entry in the device for the gateway.",
@@ -167,5 +168,49 @@ DEVICE: Final[dict[str, Reason]] = {
         "Check network, station, PC and I/O number in the configuration, and the routing settings of the stations.",
         "途经的站点无法到达该设备",
         "核对配置中的网络号、站号、PC 号和 I/O 号，以及各站的路由设置。",
+=======
+    "certificate_not_trusted": Reason(
+        "The certificate that the server shows has not been approved here",
+        "Compare its thumbprint with what the server itself shows, then `xingsha trust CONFIG CONNECTION --approve "
+        "THUMBPRINT`.",
+        "本网关尚未信任服务器出示的证书",
+        "与服务器上显示的指纹核对一致后，执行 `xingsha trust CONFIG CONNECTION --approve 指纹`。",
+    ),
+    "certificate_rejected": Reason(
+        "The server does not trust the certificate of this gateway",
+        "Have the server trust it, most keep refused ones in a list of their own; `xingsha trust` shows its thumbprint.",
+        "服务器不信任本网关的证书",
+        "在服务器上信任该证书（多数服务器有被拒证书列表）；用 `xingsha trust` 查看其指纹。",
+    ),
+    "certificate_expired": Reason(
+        "The certificate of the server is not valid today",
+        "Check the clock of this box first; else have a new certificate made in the server and approve it.",
+        "服务器证书不在有效期内",
+        "先检查本机时钟；若无误，在服务器上重新生成证书并重新信任。",
+    ),
+    "certificate_invalid": Reason(
+        "What the server shows as its certificate cannot be read as one",
+        "Have the server make a new certificate; `xingsha probe` tells whether it helped.",
+        "服务器出示的证书无法解析",
+        "在服务器上重新生成证书，再用 `xingsha probe` 验证。",
+    ),
+    "security_not_offered": Reason(
+        "The server has no endpoint with the security that is configured",
+        "Switch that policy and mode on in the server, or configure one that the message lists.",
+        "服务器没有提供所配置的安全策略",
+        "在服务器上启用该策略和模式，或改为消息中列出的策略。",
+    ),
+    "password_in_clear": Reason(
+        "The password would travel unencrypted",
+        "Set a security policy and mode sign_and_encrypt; plain_password: true only where the network is trusted.",
+        "密码将以明文传输",
+        "请设置安全策略并使用 sign_and_encrypt；仅在可信网络中才设置 plain_password: true。",
+    ),
+    "no_history": Reason(
+        "The device cannot tell what happened while the link was down",
+        "Switch recording (historizing) on for these variables in the server, or live with the gap that is declared.",
+        "设备无法提供断线期间的历史数据",
+        "在服务器上为这些变量启用历史记录，否则将如实声明数据缺口。",
+>>>>>>> opcua
     ),
 }

@@ -140,4 +140,23 @@ SETUP: Final[dict[str, Reason]] = {
         "演示用的模拟工厂无法启动",
         "查看上方的说明；检查回环端口是否被占用。",
     ),
+    "certificate_files": Reason(
+        "A certificate or its key cannot be read, made or used",
+        "Check path and rights of the files; a key must be an RSA key in PEM without a password, and belong to its "
+        "certificate.",
+        "证书或私钥无法读取、生成或使用",
+        "检查文件路径和权限；私钥须为无密码的 PEM 格式 RSA 密钥，并与证书匹配。",
+    ),
+    "certificate_unknown": Reason(
+        "No refused certificate has this thumbprint",
+        "`xingsha trust CONFIG CONNECTION` lists them; give at least the first eight digits.",
+        "没有与该指纹匹配的待信任证书",
+        "用 `xingsha trust CONFIG CONNECTION` 列出证书；至少输入指纹的前八位。",
+    ),
+    "cannot_trust": Reason(
+        "The adapter of this connection has no trust list",
+        "Its protocol trusts by other means: with TLS, `ca` of the connection names whom to trust.",
+        "该连接的适配器没有信任列表",
+        "该协议通过其他方式建立信任：使用 TLS 时由连接的 `ca` 指定。",
+    ),
 }
