@@ -69,7 +69,7 @@ def test_every_security(run, kit, made, tmp_path, policy, mode):
                 "password": "secret",
             }
             opcua = made(server, **own)
-            with pytest.raises(AuthFault, match="SHA-256 [0-9a-f]{64}, SHA-1 [0-9a-f]{40}") as raised:
+            with pytest.raises(AuthFault, match="SHA-256 [0-9a-f]{64}, SHA-1 [0-9a-f]{40}") as raised:  # noqa: RUF043
                 async with opcua.open():
                     raise AssertionError("an unknown server was trusted")
             assert raised.value.code == "certificate_not_trusted"
@@ -151,7 +151,7 @@ def test_writing(run, kit, made, tmp_path):
                 wide = kit.tag("Int16", "int32", access="read/write")
                 with pytest.raises(TagFault, match="does not fit"):
                     await session.write(kit.device(), [Write(wide, 70_000)])
-                with pytest.raises(TagFault, match="no such|BadNodeIdUnknown"):
+                with pytest.raises(TagFault, match="no such|BadNodeIdUnknown"):  # noqa: RUF043
                     await session.write(kit.device(), [Write(kit.tag("none"), 1.0)])
 
     run(work)
@@ -253,7 +253,7 @@ def test_a_cut_connection_loses_nothing(run, kit, made, tmp_path):
             opcua = made(server)
             feed = kit.feed(opcua, [kit.tag("a", "int32"), kit.tag("still", "int32")], queue=1000, sampling=0)
             for turn in range(3):
-                with pytest.raises(LinkLost):
+                with pytest.raises(LinkLost):  # noqa: PT012
                     async with kit.subscribed(opcua, feed) as (session, _):
                         await until(lambda turn=turn: feed.last("a") == 10 * turn and feed.signs)
                         assert session.channel.resumed is (turn > 0)
@@ -271,7 +271,7 @@ def test_a_cut_connection_loses_nothing(run, kit, made, tmp_path):
                 await session.read_history(feed, time.time_ns() - 10**8, time.time_ns())
                 count = len(feed.told["still"])
                 await until(lambda: len(feed.told["still"]) >= count)
-            assert [value for value in dict.fromkeys(feed.values("a"))] == list(range(31))
+            assert list(dict.fromkeys(feed.values("a"))) == list(range(31))
             assert len(feed.told["still"]) >= 2, "what did not change must be told again after an interruption"
             assert (await server.state())["sessions"] == 0
 
@@ -329,7 +329,7 @@ def test_a_server_that_is_killed_and_comes_back(run, kit, made, tmp_path):
             await server.add("a", "Int32", 1)
             opcua = made(server)
             feed = kit.feed(opcua, [kit.tag("a", "int32")])
-            with pytest.raises(LinkLost):
+            with pytest.raises(LinkLost):  # noqa: PT012
                 async with kit.subscribed(opcua, feed) as (session, _):
                     await until(lambda: feed.last("a") == 1)
                     server.kill()

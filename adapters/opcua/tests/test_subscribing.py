@@ -155,7 +155,7 @@ def test_messages_that_are_gone_end_the_session(run, kit, made, sim):
             device.set(tags[0], 0.0)
             opcua = made(sim)
             feed = kit.feed(opcua, tags)
-            with pytest.raises(LinkLost) as raised:
+            with pytest.raises(LinkLost) as raised:  # noqa: PT012
                 async with kit.subscribed(opcua, feed) as (session, _):
                     await until(lambda: feed.last("t0") == 0.0)
                     subscription_of(session).expected -= 1
@@ -197,7 +197,9 @@ def test_a_value_that_nobody_asked_for(run, kit, made, sim):
             async with kit.subscribed(opcua, feed) as (session, _):
                 await until(lambda: session.subscriber._subscriptions)
                 with pytest.raises(ProtocolFault, match="nobody asked"):
-                    subscription_of(session).deliver([Column(np.array([7], np.uint32), 11, np.array([1.0]), None, None)])
+                    subscription_of(session).deliver(
+                        [Column(np.array([7], np.uint32), 11, np.array([1.0]), None, None)]
+                    )
 
     run(work)
 
@@ -209,7 +211,7 @@ def test_a_silent_server_is_found_out(run, kit, made, sim):
             sim.device(kit.device()).set(tags[0], 1.0)
             opcua = made(sim, keepalive="100ms", timeout="300ms")
             feed = kit.feed(opcua, tags)
-            with pytest.raises(Timeout):
+            with pytest.raises(Timeout):  # noqa: PT012
                 async with kit.subscribed(opcua, feed) as (session, _):
                     await until(lambda: feed.last("t0") == 1.0)
                     stale = subscription_of(session).silence
@@ -321,7 +323,7 @@ def test_a_resumed_session_misses_nothing(run, kit, made, sim):
                 device.set(tag, 0.0)
             opcua = made(sim)
             feed = kit.feed(opcua, tags, sampling="10ms", queue=100)
-            with pytest.raises(LinkLost):
+            with pytest.raises(LinkLost):  # noqa: PT012
                 async with kit.subscribed(opcua, feed) as (session, _):
                     await until(lambda: feed.last("t1") == 0.0)
                     sim.hang_up(forget=False)
@@ -347,7 +349,7 @@ def test_a_server_that_forgot_the_session_is_begun_anew(run, kit, made, sim):
             device.set(tags[0], 1.0)
             opcua = made(sim)
             feed = kit.feed(opcua, tags)
-            with pytest.raises(LinkLost):
+            with pytest.raises(LinkLost):  # noqa: PT012
                 async with kit.subscribed(opcua, feed) as (session, _):
                     await until(lambda: feed.last("t0") == 1.0)
                     sim.hang_up(forget=True)
