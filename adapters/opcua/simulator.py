@@ -36,6 +36,7 @@ T = TypeVar("T")
 Moment = datetime | None
 
 VALUE: Final[Any] = AttributeIds.Value
+NODE_UNKNOWN: Final = 0x80340000
 PUBLISH: Final = (826).to_bytes(2, "little")
 ROOT: Final = made_id(84)
 OBJECTS: Final = made_id(85)
@@ -307,8 +308,13 @@ class Simulator:
     def remove(self, tag: OpcUaTag) -> None:
         """Delete a node."""
         node = self._nodes.pop(tag.address, None)
-        if node is not None:
-            at_once(self._running().delete_nodes([self._running().get_node(node)]))
+        if node is None:
+            return
+        space = self._running().iserver.aspace
+        gone = ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(NODE_UNKNOWN)))
+        at_once(space.write_attribute_value(node, VALUE, gone))  # whoever watches it is told
+        space[node].attributes[VALUE].datachange_callbacks.clear()  # asyncua forgets to await them when it deletes
+        at_once(self._running().delete_nodes([self._running().get_node(node)]))
 
     def _running(self) -> Server:
         assert self.server is not None, "the simulator is not started"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any, Final, NoReturn, cast
@@ -21,7 +22,7 @@ from adapters.opcua.plan import OpcUaPlan
 from adapters.opcua.resolve import Server
 from adapters.opcua.services import Published
 from adapters.opcua.subscription import Subscription
-from gateway.sdk import ConfigFault, Feed, Feeds, LinkLost, Quality
+from gateway.sdk import ConfigFault, Fault, Feed, Feeds, LinkLost, Quality
 
 RETEST: Final = 30.0
 """Seconds after which nodes that could not be watched are tried again."""
@@ -298,7 +299,8 @@ class Subscriber:
             request = ua.DeleteMonitoredItemsRequest()
             request.Parameters.SubscriptionId = subscription.id
             request.Parameters.MonitoredItemIds = old
-            await self.server.channel.service(request, ua.DeleteMonitoredItemsResponse)
+            with suppress(Fault):  # some servers have thrown the item away with its node; a lost link shows right below
+                await self.server.channel.service(request, ua.DeleteMonitoredItemsResponse)
         if handles:
             await self._watch(subscription, handles)
 
@@ -308,7 +310,7 @@ class Subscriber:
         self._resumed = False
         self._renewals += 1
         if code == TIMED_OUT:
-            await self._delete(subscription)  # the server may still have it, and may not know that it is stale
+            await self._delete(subscription)  # the server may still have it, and not know that it is stale
         words = f"{self.server.channel.where}: the server ended a subscription ({status.name(code)})"
         for feed in subscription.feeds:
             feed.fail(LinkLost(words))

@@ -35,7 +35,7 @@ def fit(kind: DataType, column: Column) -> tuple[Fitted, Codes | None]:
             return _times(kind, values), codes
         if kind.packed:
             return values, codes
-        return [_text(kind, value) for value in values.tolist()], codes
+        values = values.tolist()
     found: list[Value | None] = [_one(kind, value) for value in values]
     missing = [place for place, value in enumerate(found) if value is None]
     if missing:
