@@ -301,5 +301,5 @@ def translated(where: str) -> Iterator[None]:
         raise status.fault(error.code, where) from error
     except OSError as error:
         raise os_fault(where, error) from error
-    except Exception as error:
+    except Exception as error:  # asyncua raises whatever its parts raise on bytes that make no sense
         raise ProtocolFault(f"{where}: {error!r:.200}") from error

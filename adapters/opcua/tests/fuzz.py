@@ -27,9 +27,15 @@ def many(source):
     """A notification of many values of changing shapes."""
     items = []
     for key in range(source.randrange(1, 200)):
-        kind, body = source.choice([(11, struct.pack("<d", 1.5)), (6, struct.pack("<i", 7)), (12, b"\3\0\0\0abc"), (1, b"\1")])
+        kind, body = source.choice(
+            [(11, struct.pack("<d", 1.5)), (6, struct.pack("<i", 7)), (12, b"\3\0\0\0abc"), (1, b"\1")]
+        )
         mask = source.choice((0x0D, 0x0D, 0x0F, 0x05, 0x01))
-        more = (b"\0\0\x90\x40" if mask & 2 else b"") + (b"\x40" * 8 if mask & 4 else b"") + (b"\x41" * 8 if mask & 8 else b"")
+        more = (
+            (b"\0\0\x90\x40" if mask & 2 else b"")
+            + (b"\x40" * 8 if mask & 4 else b"")
+            + (b"\x41" * 8 if mask & 8 else b"")
+        )
         items.append(struct.pack("<IBB", key % 50, mask, kind) + body + more)
     change = struct.pack("<i", len(items)) + b"".join(items) + b"\0" * 4
     head = bytes.fromhex(vectors.PUBLISH[1])[:24]

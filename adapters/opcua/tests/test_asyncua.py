@@ -24,7 +24,14 @@ def test_the_socket():
 
     async def made():
         socket = Socket("here", 1.0, __import__("asyncua").crypto.security_policies.SecurityPolicyNone())
-        held = {"_callbackmap", "_request_id", "_request_handle", "_connection", "_open_secure_channel_exchange", "transport"}
+        held = {
+            "_callbackmap",
+            "_request_id",
+            "_request_handle",
+            "_connection",
+            "_open_secure_channel_exchange",
+            "transport",
+        }
         assert held <= vars(socket).keys()
         assert {"_incoming_size", "_limits"} <= vars(socket._connection).keys()
         await socket.close()
@@ -45,7 +52,14 @@ def test_the_connection():
 def test_the_client(kit):
     async def made():
         client = SessionClient(kit.connection())
-        held = {"_server_nonce", "_policy_ids", "_renew_channel_task", "security_policy", "user_certificate", "session_timeout"}
+        held = {
+            "_server_nonce",
+            "_policy_ids",
+            "_renew_channel_task",
+            "security_policy",
+            "user_certificate",
+            "session_timeout",
+        }
         assert held <= vars(client).keys()
         assert client._supervisor_task is client._stale_watchdog_task is None
         assert client.uaclient is client.transport
@@ -78,6 +92,8 @@ def test_the_node_set_ids():
         "items": "MaxMonitoredItemsPerCall",
     }  # fmt: skip
     for field, name in limits.items():
-        assert getattr(ObjectIds, f"Server_ServerCapabilities_OperationLimits_{name}") == resolve.OPERATION_LIMITS[field]
+        assert (
+            getattr(ObjectIds, f"Server_ServerCapabilities_OperationLimits_{name}") == resolve.OPERATION_LIMITS[field]
+        )
     assert ObjectIds.Server_NamespaceArray == resolve.NAMESPACES
     assert ua.NodeId(1, 2).NamespaceIndex == 2

@@ -193,7 +193,9 @@ def test_what_a_probe_tells_apart(run, kit, answer, outcome):
         server = await asyncio.start_server(speak, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         for policy in ("none", "basic256sha256"):
-            made = adapter(kit.connection(f"opc.tcp://127.0.0.1:{port}", timeout="300ms", policy=policy, pki="/tmp/none"))
+            made = adapter(
+                kit.connection(f"opc.tcp://127.0.0.1:{port}", timeout="300ms", policy=policy, pki="/tmp/none")
+            )
             made.pki.own = lambda: (b"", None)
             began = time.monotonic()
             probed = await made.probe(kit.device())

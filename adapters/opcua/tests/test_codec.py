@@ -45,12 +45,13 @@ def test_node_ids_of_the_standard(namespace, identifier, data):
     assert node_id(namespace, identifier).hex() == data
 
 
-@given(
-    st.integers(0, 65_535), st.integers(0, 2**32 - 1) | st.text(max_size=20) | st.uuids() | st.binary(max_size=20)
-)
+@given(st.integers(0, 65_535), st.integers(0, 2**32 - 1) | st.text(max_size=20) | st.uuids() | st.binary(max_size=20))
 def test_node_ids_as_asyncua_reads_them(namespace, identifier):
     found = nodeid_from_binary(Buffer(node_id(namespace, identifier)))
-    assert (found.NamespaceIndex, found.Identifier) == (namespace, identifier if isinstance(identifier, int) else identifier)
+    assert (found.NamespaceIndex, found.Identifier) == (
+        namespace,
+        identifier if isinstance(identifier, int) else identifier,
+    )
 
 
 def answered(vector):
@@ -100,7 +101,12 @@ def test_a_deadband_as_asyncua_reads_it():
     asked = found.ItemsToCreate[0]
     assert (found.SubscriptionId, asked.ItemToMonitor.IndexRange) == (9, "2:4")
     wanted = asked.RequestedParameters
-    assert (wanted.ClientHandle, wanted.SamplingInterval, wanted.QueueSize, wanted.DiscardOldest) == (7, 250.0, 3, False)
+    assert (wanted.ClientHandle, wanted.SamplingInterval, wanted.QueueSize, wanted.DiscardOldest) == (
+        7,
+        250.0,
+        3,
+        False,
+    )
     assert (wanted.Filter.Trigger, wanted.Filter.DeadbandType, wanted.Filter.DeadbandValue) == (1, 2, 1.5)
 
 
@@ -133,7 +139,11 @@ def test_history_as_captured():
 def test_a_request_as_asyncua_reads_it():
     data = Buffer(services.request(services.PUBLISH, node_id(1, "token"), 77, 1.5, services.publish_body([(3, 4)])))
     found = struct_from_binary(ua.PublishRequest, data)
-    assert (found.TypeId.Identifier, found.RequestHeader.RequestHandle, found.RequestHeader.TimeoutHint) == (826, 77, 1500)
+    assert (found.TypeId.Identifier, found.RequestHeader.RequestHandle, found.RequestHeader.TimeoutHint) == (
+        826,
+        77,
+        1500,
+    )
     assert found.RequestHeader.AuthenticationToken.Identifier == "token"
     (acknowledged,) = found.Parameters.SubscriptionAcknowledgements
     assert (acknowledged.SubscriptionId, acknowledged.SequenceNumber) == (3, 4)

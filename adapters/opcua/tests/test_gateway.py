@@ -29,7 +29,12 @@ def example(folder, platform):
     settings["observe"] = {"http": "off"}
     settings["bus"] = {"path": str(folder / "journal.db"), "linger": "20ms"}
     for connection in settings["connections"].values():
-        connection |= {"url": f"opc.tcp://127.0.0.1:{free_port()}", "retry": "100ms", "retry_max": "500ms", "keepalive": "500ms"}
+        connection |= {
+            "url": f"opc.tcp://127.0.0.1:{free_port()}",
+            "retry": "100ms",
+            "retry_max": "500ms",
+            "keepalive": "500ms",
+        }
     settings["connections"]["press-line"]["pki"] = str(folder / "pki")
     settings["lanes"]["platform"]["to"] = {"host": "127.0.0.1", "port": platform}
     path = folder / "plant.yaml"
@@ -61,7 +66,10 @@ def test_the_example_from_machines_to_platform(run, tmp_path, monkeypatch):
                 running = asyncio.create_task(gateway.run(stop, 5))
                 await until(lambda: states(gateway)["mixer"] is DeviceState.UP, 20)
                 await until(lambda: states(gateway)["press-1"] is DeviceState.DOWN, 20)
-                assert next(one for one in gateway.status().devices if one.name == "press-1").reason == "certificate_not_trusted"
+                assert (
+                    next(one for one in gateway.status().devices if one.name == "press-1").reason
+                    == "certificate_not_trusted"
+                )
                 connection = configuration.connections["press-line"]
                 refused = next(one for one in await trust(connection) if one.state == "refused")
                 await trust(connection, refused.thumbprint)
@@ -77,7 +85,9 @@ def test_the_example_from_machines_to_platform(run, tmp_path, monkeypatch):
                 await until(lambda: states(gateway)["mixer"] is DeviceState.DEGRADED, 20)
                 sims["mixer-cpu"].hang_up(forget=False)
                 machines["mixer"].set(mixer.tags[0], 99.5)
-                await until(lambda: ("mixer", "speed", 99.5) in {(r.device, r.tag, r.value) for r in gateway.values()}, 20)
+                await until(
+                    lambda: ("mixer", "speed", 99.5) in {(r.device, r.tag, r.value) for r in gateway.values()}, 20
+                )
                 sims["mixer-cpu"].hang_up()
                 machines["mixer"].set(mixer.tags[1], 8)
                 await until(lambda: states(gateway)["mixer"] is DeviceState.UP, 20)

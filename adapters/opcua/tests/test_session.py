@@ -37,7 +37,11 @@ def test_bad_nodes_and_good_ones_in_one_poll(run, kit, made, sim):
     async def work():
         async with sim:
             device = sim.device(kit.device())
-            tags = [*tags_of(kit, 4), kit.tag("nowhere", address="nsu=urn:none;s=x"), kit.tag("path", address="/Objects/2:None")]
+            tags = [
+                *tags_of(kit, 4),
+                kit.tag("nowhere", address="nsu=urn:none;s=x"),
+                kit.tag("path", address="/Objects/2:None"),
+            ]
             for tag in tags[:3]:
                 device.set(tag, 1.5)
             device.set(tags[1], 1.5, status=0x808C0000)
@@ -81,7 +85,9 @@ def test_a_server_that_bears_less_than_it_says(run, kit, made, sim, monkeypatch)
                 plan = opcua.plan(kit.device(), tags)
                 assert set((await kit.poll(session, plan)).values()) == {1.0}
                 assert session.server.bounds.read <= 8
-                monkeypatch.setattr(aspace, "read", lambda params: (_ for _ in ()).throw(ua.UaStatusCodeError(0x80100000)))
+                monkeypatch.setattr(
+                    aspace, "read", lambda params: (_ for _ in ()).throw(ua.UaStatusCodeError(0x80100000))
+                )
                 with pytest.raises(Refused):
                     await kit.poll(session, plan)
 
@@ -92,7 +98,11 @@ def test_writing_and_refusals(run, kit, made, sim):
     async def work():
         async with sim:
             device = sim.device(kit.device())
-            tags = [kit.tag("a", "int32", "ns=2;s=a"), kit.tag("b", "string", "ns=2;s=b"), kit.tag("c", address="ns=2;s=c")]
+            tags = [
+                kit.tag("a", "int32", "ns=2;s=a"),
+                kit.tag("b", "string", "ns=2;s=b"),
+                kit.tag("c", address="ns=2;s=c"),
+            ]
             device.set(tags[0], 1)
             device.set(tags[1], "x")
             opcua = made(sim, delivery="poll")
@@ -100,7 +110,11 @@ def test_writing_and_refusals(run, kit, made, sim):
                 await session.write(kit.device(), [Write(tags[0], 7), Write(tags[1], "new")])
                 plan = opcua.plan(kit.device(), tags)
                 assert await kit.poll(session, plan) == {"a": 7, "b": "new", "c": Quality.ADDRESS_REFUSED}
-                for write, why in ((Write(tags[0], 2**40), "fit"), (Write(tags[2], 1.0), "BadNodeIdUnknown"), (Write(tags[1], 5), "built-in")):
+                for write, why in (
+                    (Write(tags[0], 2**40), "fit"),
+                    (Write(tags[2], 1.0), "BadNodeIdUnknown"),
+                    (Write(tags[1], 5), "built-in"),
+                ):
                     with pytest.raises(TagFault, match=why):
                         await session.write(kit.device(), [write])
                 with pytest.raises(TagFault, match="no such node"):

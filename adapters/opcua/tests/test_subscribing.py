@@ -197,7 +197,9 @@ def test_a_value_that_nobody_asked_for(run, kit, made, sim):
             async with kit.subscribed(opcua, feed) as (session, _):
                 await until(lambda: session.subscriber._subscriptions)
                 with pytest.raises(ProtocolFault, match="nobody asked"):
-                    subscription_of(session).deliver([Column(np.array([7], np.uint32), 11, np.array([1.0]), None, None)])
+                    subscription_of(session).deliver(
+                        [Column(np.array([7], np.uint32), 11, np.array([1.0]), None, None)]
+                    )
 
     run(work)
 

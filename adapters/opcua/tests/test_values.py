@@ -109,7 +109,19 @@ def test_what_is_written_is_what_would_be_read(pair):
 
 @pytest.mark.parametrize(
     ("kind", "value"),
-    [(2, 128), (3, -1), (6, 1.5), (6, "1"), (10, 1e300), (12, b"x"), (15, "x"), (12, 1), (14, "x"), (22, b"x"), (5, 70_000)],
+    [
+        (2, 128),
+        (3, -1),
+        (6, 1.5),
+        (6, "1"),
+        (10, 1e300),
+        (12, b"x"),
+        (15, "x"),
+        (12, 1),
+        (14, "x"),
+        (22, b"x"),
+        (5, 70_000),
+    ],
 )
 def test_what_does_not_fit_is_not_written(kind, value):
     with pytest.raises(ValueError, match=r"fit|number|written"):
