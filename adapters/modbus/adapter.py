@@ -15,7 +15,6 @@ from gateway.sdk import DeviceConfig, Fault, Limits, Probed, TagConfig, Timeout
 from gateway.sdk.probing import outcome
 from gateway.wire.connect import open_dialled, open_tcp, tls_context
 from gateway.wire.link import StreamLink
-from gateway.wire.serial_line import open_serial
 
 
 class ModbusAdapter:
@@ -42,6 +41,8 @@ class ModbusAdapter:
         c = self.connection
         gap, pause = quiet_time(c), c.pause_after_connect
         if c.transport is Transport.RTU:
+            from gateway.wire.serial_line import open_serial  # most gateways have no serial line: half a megabyte
+
             return open_serial(
                 c.serial_port, baudrate=c.baudrate, parity=c.parity, stopbits=c.stopbits, min_gap=gap, pause=pause
             )

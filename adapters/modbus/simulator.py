@@ -80,9 +80,10 @@ class Simulator:
 
     def unit(self, number: int, device: ModbusDevice | None = None) -> Unit:
         """Return unit ``number``, made on first use; ``device``: its base and byte order, for `Unit.set`."""
-        if number not in self.units or device is not None:
-            self.units[number] = Unit(number, device)
-        return self.units[number]
+        known = self.units.get(number)
+        if known is None or (device is not None and known.device != device):
+            known = self.units[number] = Unit(number, device)
+        return known
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()

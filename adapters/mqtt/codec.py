@@ -41,7 +41,6 @@ class Property(IntEnum):
     SERVER_KEEP_ALIVE = 0x13
     REASON = 0x1F
     RECEIVE_MAXIMUM = 0x21
-    MAXIMUM_PACKET = 0x27
     WILDCARDS = 0x28
     SHARED = 0x2A
 
@@ -103,8 +102,6 @@ class Connect:
     session_expiry: int = 0
     """Seconds for which the broker keeps the session after the link ended; for 3.1.1 only whether it is 0."""
     receive_maximum: int = 65_535
-    maximum_packet: int = 0
-    """Largest packet that we take, bytes; 0: not told."""
 
     def encode(self) -> bytes:
         """Return the CONNECT packet."""
@@ -116,8 +113,6 @@ class Connect:
                 told += struct.pack(">BI", Property.SESSION_EXPIRY, self.session_expiry)
             if self.receive_maximum != 65_535:
                 told += struct.pack(">BH", Property.RECEIVE_MAXIMUM, self.receive_maximum)
-            if self.maximum_packet:
-                told += struct.pack(">BI", Property.MAXIMUM_PACKET, self.maximum_packet)
             body += variable(len(told)) + told
         body += text(self.client_id)
         for given in (self.username, self.password):

@@ -80,7 +80,7 @@ class MqttConnection(ConnectionConfig):
     @property
     def effective_port(self) -> int:
         """The port, default filled in."""
-        return self.port or (8883 if self.tls else 1883)
+        return self.port if self.port is not None else 8883 if self.tls else 1883
 
     @property
     def level(self) -> int:

@@ -15,7 +15,6 @@ from gateway.model.faults import Fault, ProtocolFault
 
 Deliver = Callable[[bytes, bytes | None, bool], object]
 """Is given topic, payload (None: larger than what is taken), and whether it is an old message that was retained."""
-Done = Callable[[], bool]
 
 _PUBACK: Final = b"\x40\x02"
 _PUBREC: Final = b"\x50\x02"
@@ -36,8 +35,6 @@ class Conversation:
         self.deliver: Deliver = lambda _topic, _payload, _retained: None
         self.flush: Callable[[], None] = lambda: None
         """Called after bytes were taken, when there is something in ``replies`` or ``acks``."""
-        self.done: Done = lambda: False
-        """Tells whether what somebody waits for has arrived."""
         self.replies = bytearray()
         """To be sent at once."""
         self.acks = bytearray()
@@ -46,30 +43,45 @@ class Conversation:
         """Deliveries whose acknowledgement was not sent."""
         self.answered = 0
         self._greeted = False
+        self._kind: Kind | None = None
+        self._count = 0
         self._where = where
         self._level = level
         self._most = receive_maximum
         self._known = known
 
+    def expect(self, kind: Kind, count: int) -> None:
+        """So many answers of a kind are to come; no other answer may."""
+        self.answers, self._kind, self._count = [], kind, count
+
+    @property
+    def complete(self) -> bool:
+        """True when no answer is to come any more."""
+        return self._kind is None
+
     def feed(self, data: bytes) -> bool:
-        """Take bytes; True when what is waited for has arrived, or nothing more can be taken. Raises a Fault."""
+        """Take bytes; True when the last answer expected is among them, or nothing more can be taken.
+
+        Raises ProtocolFault.
+        """
         if not self._greeted and data:
             if data[0] >> 4 != Kind.CONNACK:
                 raise ProtocolFault(f"{self._where}: what answers is no MQTT broker", data=data)
             self._greeted = True
+        waiting = not self.complete
         self.inbox.feed(data)
-        return self._after()
+        return self._after() or (waiting and self.complete)
 
-    def resume(self) -> bool:
-        """Go on after being held; True as for `feed`."""
+    def resume(self) -> None:
+        """Go on after being held. Raises ProtocolFault."""
         self.inbox.resume()
-        return self._after()
+        self._after()
 
     def _after(self) -> bool:
         self.answered = self.inbox.packets
         if self.acks or self.replies:
             self.flush()
-        return self.inbox.held or self.done()
+        return self.inbox.held
 
     def take_acks(self) -> tuple[bytes, int]:
         """Return the acknowledgements gathered so far, and of how many deliveries they are."""
@@ -103,8 +115,10 @@ class Conversation:
         if kind == Kind.PUBREL and len(body) >= 2:
             self._known.discard(body[:2])
             self.replies += _PUBCOMP + body[:2]
-        elif kind in (Kind.CONNACK, Kind.SUBACK):
+        elif kind == self._kind:
             self.answers.append(answer(kind, body, self._level))
+            if len(self.answers) == self._count:
+                self._kind = None
             # behind a CONNACK may come at once what the broker kept for us: not before somebody is there to take it
             self.inbox.held |= kind == Kind.CONNACK
         elif kind == Kind.DISCONNECT and self._level == V5:

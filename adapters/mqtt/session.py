@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, NoReturn, cast
 
-from adapters.mqtt.codec import PINGREQ, Answer, Connect, Property, Subscription, disconnect, publish, subscribe
+from adapters.mqtt.codec import PINGREQ, Answer, Connect, Kind, Property, Subscription, disconnect, publish, subscribe
 from adapters.mqtt.codes import connect_fault, subscribe_fault
 from adapters.mqtt.config import MqttConnection, MqttDevice
 from adapters.mqtt.conversation import Conversation, Deliver
@@ -44,6 +44,7 @@ class MqttSession:
     async def connect(self, client_id: str, *, clean: bool) -> Answer:
         """Introduce ourselves; returns what the broker says. Raises AuthFault, ConfigFault, LinkLost, ProtocolFault."""
         c = self._connection
+        # the largest packet is not told: a broker would leave out what is larger, and nobody would know
         hello = Connect(
             client_id,
             level=c.level,
@@ -53,9 +54,8 @@ class MqttSession:
             password=None if c.password is None else c.password.get_secret_value(),
             session_expiry=0 if clean else max(1, int(c.session)),
             receive_maximum=c.receive_maximum,
-            maximum_packet=c.max_payload + HEAD,
         )
-        (found,) = await self._answers(hello.encode(), 1)
+        (found,) = await self._answers(hello.encode(), Kind.CONNACK, 1)
         refusal = connect_fault(self.link.name, found, c.level)
         if refusal is not None:
             raise refusal
@@ -100,7 +100,7 @@ class MqttSession:
         level = self._connection.level
         parts = [subscriptions[at : at + FILTERS_AT_ONCE] for at in range(0, len(subscriptions), FILTERS_AT_ONCE)]
         packets = b"".join(subscribe(number, part, level) for number, part in enumerate(parts, 1))
-        answers = {found.identity: found for found in await self._answers(packets, len(parts))}
+        answers = {found.identity: found for found in await self._answers(packets, Kind.SUBACK, len(parts))}
         verdicts: list[Fault | None] = []
         for number, part in enumerate(parts, 1):
             found = answers.get(number)
@@ -116,7 +116,6 @@ class MqttSession:
 
     async def listen(self, seconds: float) -> None:
         """Hand over whatever arrives for some time. Raises a Fault."""
-        self.conversation.done = lambda: False
         self._go_on()
         try:
             await self.link.exchange(b"", _Unmoved(self.conversation), seconds)
@@ -138,18 +137,16 @@ class MqttSession:
             for feed in feeds if verdict is not None else ():
                 feed.fail(verdict)  # type: ignore[arg-type] # not None, as the line above says
 
-    async def _answers(self, data: bytes, count: int) -> list[Answer]:
-        """Send packets and wait for so many answers. Raises a Fault."""
+    async def _answers(self, data: bytes, kind: Kind, count: int) -> list[Answer]:
+        """Send packets and wait for so many answers of a kind. Raises a Fault."""
         conversation = self.conversation
-        answers: list[Answer] = []
-        conversation.answers = answers
-        conversation.done = lambda: len(answers) >= count
-        self._go_on()
         if count:
+            conversation.expect(kind, count)
+            self._go_on()
             await self._take(self._connection.timeout, data)
-            while len(answers) < count:
+            while not conversation.complete:
                 await self._take(self._connection.timeout)
-        return answers
+        return conversation.answers
 
     async def _take(self, patience: float, data: bytes = b"") -> None:
         """Take what arrives until what is waited for is here, or there is no room; then wait for room."""

@@ -6,14 +6,12 @@ import struct
 from datetime import UTC, datetime
 from typing import Final
 
-import numpy as np
-
 from adapters.mqtt.codec import variable
 from adapters.mqtt.config import MqttDevice, MqttTag
 from adapters.mqtt.simulated import Broker
 from adapters.mqtt.sparkplug import TYPES, Kind, decode
-from gateway.model.schema import Scale
-from gateway.model.types import DataType, Value
+from gateway.model.types import Value
+from gateway.sdk.simulator import raw_value
 
 _KINDS: Final = {kind: number for number, kind in reversed(TYPES.items())}
 """Data type of a metric that holds a tag of each type: the first of those in use."""
@@ -182,23 +180,3 @@ def _value(kind: Kind, value: Value) -> bytes:
     if kind in (Kind.INT64, Kind.UINT64, Kind.DATETIME):
         return varint(11, whole % (1 << 64))
     return varint(10, whole % (1 << 32))
-
-
-def raw_value(tag: MqttTag, value: Value) -> Value:
-    """Return the raw value of an engineering value. Raises ValueError for one of another type than the tag's."""
-    if tag.type in (DataType.STRING, DataType.BYTES):
-        if not isinstance(value, str if tag.type is DataType.STRING else bytes):
-            raise ValueError(f"{tag.name} is {tag.type}, {value!r} is not")
-        return value
-    if isinstance(value, str | bytes):
-        raise ValueError(f"{tag.name} is a number, {value!r} is not")  # noqa: TRY004, one kind of error for all
-    if tag.type is DataType.BOOL:
-        return bool(value)
-    scale = Scale.of(tag.scale, tag.offset)
-    raw = value if scale.identity else (value - scale.add) * scale.divide / scale.multiply
-    if tag.type in (DataType.FLOAT32, DataType.FLOAT64):
-        return raw
-    limits = np.iinfo(tag.type.value)
-    if not limits.min <= round(raw) <= limits.max:
-        raise ValueError(f"{tag.name} is {tag.type}, {value} does not fit")
-    return round(raw)

@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "deadletters": ("gateway.cli.deadletters", "List and replay batches that a platform rejected."),
     "schema": ("gateway.cli.schema", "Print the JSON Schema of the configuration file."),
     "adapters": ("gateway.cli.adapters", "List the adapters that are installed."),
+    "conformance": ("gateway.cli.conformance", "Judge adapters by the rules of the quality scale."),
     "new-adapter": ("gateway.cli.new_adapter", "Write a complete adapter for a protocol of your own."),
     "demo": ("gateway.cli.demo", "Show a simulated plant, gateway and platform, live."),
 }

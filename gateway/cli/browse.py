@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 COLUMNS: Final = ("name", "address", "type", "access", "unit", "description")
 """Keys of a tag that browsing can fill in."""
 MOST: Final = 10_000
+_WIDE: Final = 240
+"""Columns of a table that goes into a file or another program, where nothing need be folded."""
 _LONGEST: Final[dict[str, int]] = {"name": 1024, "unit": 32, "description": 500}
 """Characters that a tag may have there; see config.base."""
 
@@ -159,7 +161,7 @@ def _table(nodes: Sequence[Node], _connection: ConnectionConfig, _device: str) -
         access = str(node.access) if node.address else ""
         cells = (node.path, node.address, str(node.type or ""), access, node.unit, node.description)
         table.add_row(*(Text(show(cell)) for cell in cells))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
 def _csv(nodes: Sequence[Node], _connection: ConnectionConfig, _device: str) -> None:

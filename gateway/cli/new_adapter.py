@@ -19,6 +19,7 @@ from typing import Annotated, Final
 import typer
 
 from gateway import __version__
+from gateway.cli.app import COMMANDS
 from gateway.model.faults import ConfigFault
 from gateway.sdk.version import VERSION
 
@@ -90,8 +91,10 @@ def register(app: typer.Typer) -> None:
         folder = place / f"xingsha_{name}" if package else place
         if package:
             print(f"  pip install -e {place if place.is_absolute() else f'./{place}'}")
-        for line in (f"pytest {folder}", f"xingsha conformance {folder}", f"xingsha sim {folder / 'example.yaml'}"):
-            print(f"  {line}")
+        print(f"  pytest {folder}")
+        if "conformance" in COMMANDS:
+            print(f"  xingsha conformance {folder}")
+        print(f"  xingsha sim {folder / 'example.yaml'}")
         print(f"  xingsha read {folder / 'example.yaml'}     # in another terminal")
         print(f"Then make it yours, {folder / 'codec.py'} first.")
 

@@ -6,7 +6,6 @@ when there is at least one is the file gone through again, to find line and colu
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -158,6 +157,8 @@ def nearest(got: object, known: Iterable[str]) -> str:
     """Return the name in ``known`` that was probably meant; empty when none is near."""
     names = {name.casefold(): name for name in known}
     word = str(got).casefold()
+    import difflib  # only a file with a mistake needs it
+
     close = difflib.get_close_matches(word, names, n=5, cutoff=0.6)
     swapped = [name for name in close if sorted(name) == sorted(word)]  # int61: rather int16 than int64
     return names[(swapped or close)[0]] if close else ""

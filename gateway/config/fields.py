@@ -204,4 +204,4 @@ class Written:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
-        return {"x-what": "address", "anyOf": [{"type": "string"}, {"type": "integer"}]}
+        return {"x-what": "address", "examples": [], "anyOf": [{"type": "string"}, {"type": "integer"}]}

@@ -172,7 +172,8 @@ def _what(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         target = definitions[schema["$ref"].removeprefix("#/$defs/")]
         return "mapping, see below" if target.get("type") == "object" else _what(target, definitions)
     if "x-what" in schema:
-        return f"{schema['x-what']}, such as `{schema['examples'][0]}`"
+        example = next(iter(schema["examples"]), None)
+        return schema["x-what"] if example is None else f"{schema['x-what']}, such as `{example}`"
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{_yaml(value)}`" for value in schema.get("enum", [schema.get("const")]))
     if "anyOf" in schema:

@@ -62,13 +62,21 @@ async def read_once(
     for name, connection in configuration.connections.items():
         members = [device for device in wanted if configuration.devices[device].config.connection == name]
         if members:
-            adapter = make_adapter(connection)
-            groups = [group for device in members for group in _groups(configuration, device, adapter)]
-            await _read(adapter, groups, wait)
-            for group in groups:
-                frame = group.normaliser.snapshot()
-                if frame is not None:
-                    found += rows(group.normaliser.schema, frame)
+            found += await read_with(make_adapter(connection), configuration, members, wait)
+    return found
+
+
+async def read_with(
+    adapter: Adapter, configuration: Configuration, members: Iterable[str], wait: float
+) -> list[TagReading]:
+    """Read every tag of some devices, which are behind one connection, once, with the adapter of that connection."""
+    groups = [group for device in members for group in _groups(configuration, device, adapter)]
+    await _read(adapter, groups, wait)
+    found: list[TagReading] = []
+    for group in groups:
+        frame = group.normaliser.snapshot()
+        if frame is not None:
+            found += rows(group.normaliser.schema, frame)
     return found
 
 

@@ -81,9 +81,11 @@ async def open_tcp(
     source: str | None = None,
     min_gap: float = 0.0,
     pause: float = 0.0,
+    rest: float = 0.0,
 ) -> AsyncIterator[StreamLink]:
     """Connect within ``timeout`` seconds; ``source``: local address; ``pause``: seconds to leave a new peer in peace.
 
+    ``rest``: seconds after closing, for a peer with room for one connection that takes a while to see it is free.
     Raises LinkLost (connection_refused, no_route, name_unknown, connect_timeout, link_lost), AuthFault, ProtocolFault.
     """
     where = f"{host}:{port}"
@@ -104,6 +106,8 @@ async def open_tcp(
         yield link
     finally:
         await link.close()
+        if rest:
+            await asyncio.sleep(rest)
 
 
 def _keep_alive(transport: asyncio.BaseTransport) -> None:

@@ -17,6 +17,8 @@ from gateway.model.faults import Fault, LinkLost, ProtocolFault, Timeout
 
 WRITE_BUFFER: Final = 64 * 1024
 """Bytes that may wait for a peer that takes none; then the link is given up."""
+POST_BUFFER: Final = 1024 * 1024
+"""… and of what is posted, which comes in bursts: acknowledgements of all that was just made safe."""
 LAST_LOOK: Final = 0.01
 """Seconds between the end of a time-out and the verdict: bytes that lie in the socket while the loop was busy count."""
 CLOSE_WITHIN: Final = 1.0
@@ -83,14 +85,14 @@ class StreamLink(asyncio.Protocol):
         return self._fault is not None
 
     async def exchange(self, data: bytes, receiver: Receiver, timeout: float) -> None:
-        """Send ``data`` and feed ``receiver`` until it is complete.
+        """Send ``data`` (nothing: only listen) and feed ``receiver`` until it is complete.
 
         Raises Timeout when no further answer comes for ``timeout`` seconds, LinkLost when the transport is gone, and
         the receiver's Fault. After a Timeout the link stands; what arrives late goes to ``stray``.
         """
         if self._not_before:
             await self._silence(timeout)
-        transport = self._ready()
+        transport = self._ready(0 if data else POST_BUFFER)
         if self._waiter is not None:
             raise RuntimeError(f"two exchanges at a time on {self.name}")
         waiter = self._waiter = self._loop.create_future()
@@ -99,9 +101,10 @@ class StreamLink(asyncio.Protocol):
         self._timeout = timeout
         self._due = monotonic() + timeout
         self._timer = self._loop.call_later(timeout, self._expire, False)
-        if self.tap is not None:
-            self.tap(">", data)
-        transport.write(data)
+        if data:
+            if self.tap is not None:
+                self.tap(">", data)
+            transport.write(data)
         try:
             await waiter
         except asyncio.CancelledError:
@@ -124,7 +127,7 @@ class StreamLink(asyncio.Protocol):
 
     def post(self, data: bytes) -> None:
         """Send, beside an exchange, what nobody waits for: acknowledgements, keep-alives. Raises LinkLost."""
-        transport = self._ready()
+        transport = self._ready(POST_BUFFER)
         if self.tap is not None:
             self.tap(">", data)
         transport.write(data)
@@ -201,10 +204,11 @@ class StreamLink(asyncio.Protocol):
 
     # inside
 
-    def _ready(self) -> Transport:
+    def _ready(self, waiting: int = 0) -> Transport:
+        """Return the transport; ``waiting``: bytes that may wait already for a peer that takes none."""
         if self._fault is not None:
             raise type(self._fault)(str(self._fault), code=self._fault.code)
-        if self._withheld:
+        if self._withheld and getattr(self._transport, "get_write_buffer_size", lambda: waiting + 1)() > waiting:
             self.abort(LinkLost(f"{self.name}: the peer takes no more bytes"))
             raise LinkLost(f"{self.name}: the peer takes no more bytes")
         if self._transport is None:

@@ -181,7 +181,7 @@ def test_a_closed_pipe_is_no_error(xingsha):
 
 
 def test_adapters_as_a_table_and_for_programs(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "600")
     assert called("adapters", "--json") == 0
     records = json.loads(capsys.readouterr().out)
     assert [record["id"] for record in records] == sorted(manifests())

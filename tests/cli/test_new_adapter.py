@@ -1,6 +1,7 @@
 """`xingsha new-adapter`: what it writes is whole, is short, passes its own tests, and says no when it should."""
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 import typer
 import yaml
 
+from gateway.cli.app import COMMANDS
 from gateway.cli.new_adapter import Shape, check_name, create
 from gateway.model.faults import ConfigFault
 from gateway.sdk.manifest import Manifest
@@ -57,6 +59,20 @@ def test_its_manifest_and_its_scale_are_whole(made):
     assert set(scale["bronze"].values()) == {"done"}
 
 
+def test_its_readme_tells_its_settings(made):
+    text = (made / "README.md").read_text("utf-8")
+    tables = dict(re.findall(r"<!-- settings: (\w+) -->\n(.*?)\n<!-- end -->", text, re.DOTALL))
+    head = "| setting | values | default | |\n|---|---|---|---|"
+    assert all(table.startswith(head) for table in tables.values())
+    named = {what: re.findall(r"^\| `(\w+)`", table, re.MULTILINE) for what, table in tables.items()}
+    config = (made / "config.py").read_text("utf-8")
+    own = re.findall(r"^    (\w+): ", config, re.MULTILINE)
+    assert named == {"connection": ["host", *own[:-1]], "device": [], "tag": ["address"]}
+    for words in re.findall(r'^    \w+: .*\n    """(.*)"""$', config, re.MULTILINE):
+        assert words in text
+    assert len(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1].splitlines()) <= 10
+
+
 @pytest.mark.parametrize("tool", [["ruff", "check"], ["ruff", "format", "--check"]], ids=" ".join)
 def test_it_has_the_style_of_the_house(made, repository, tool):
     options = ["--config", str(repository / "pyproject.toml"), "--no-cache"]
@@ -104,5 +120,6 @@ def test_texts_that_would_break_the_files(xingsha, tmp_path, option, text):
 def test_it_says_what_to_do_next(xingsha, tmp_path):
     done = xingsha("new-adapter", "acme", "--into", tmp_path)
     assert done.returncode == 0, done.stderr
-    for words in ("xingsha conformance", "xingsha sim", "pytest", "codec.py first"):
+    for words in ("xingsha sim", "xingsha read", "pytest", "codec.py first"):
         assert words in done.stdout
+    assert ("xingsha conformance" in done.stdout) is ("conformance" in COMMANDS)

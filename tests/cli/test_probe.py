@@ -50,6 +50,9 @@ def plant():
     thread.join(5)
 
 
+MODBUS = ("--adapter", "modbus")
+
+
 def command(*words, fails=None):
     app = typer.Typer()
     probe.register(app)
@@ -63,20 +66,20 @@ def command(*words, fails=None):
 
 
 def test_without_a_configuration(plant):
-    result = command("--host", "127.0.0.1", "--port", plant.port, "--unit", 1)
+    result = command(*MODBUS, "--host", "127.0.0.1", "--port", plant.port, "--unit", 1)
     assert result.exit_code == 0
     assert "ok: unit 1 speaks Modbus" in result.output
     assert "vendor: Xingsha" in result.output
-    said = json.loads(command("--host", "127.0.0.1", "--port", plant.port, "--json").output)
+    said = json.loads(command(*MODBUS, "--host", "127.0.0.1", "--port", plant.port, "--json").output)
     assert said["outcome"] == "ok"
     assert said["identity"]["revision"] == "1.0"
-    gone = command("--host", "127.0.0.1", "--port", plant.port, "--unit", 9)
+    gone = command(*MODBUS, "--host", "127.0.0.1", "--port", plant.port, "--unit", 9)
     assert gone.exit_code == 1
     assert gone.output.startswith("timeout: ")
 
 
 def test_the_address_doctor(plant):
-    at = ("--host", "127.0.0.1", "--port", plant.port)
+    at = (*MODBUS, "--host", "127.0.0.1", "--port", plant.port)
     result = command(*at, "--address", "hr:100", "--count", 4)
     assert result.exit_code == 0
     assert "41AC" in result.output
@@ -94,13 +97,14 @@ def test_the_address_doctor(plant):
 
 
 def test_wrong_options(plant):
-    at = ("--host", "127.0.0.1")
+    at = (*MODBUS, "--host", "127.0.0.1")
     assert "expected KEY=VALUE" in command(*at, "-o", "parity", fails=ConfigFault)
     assert "--option colour: adapter modbus has adapter, " in command(*at, "-o", "colour=red", fails=ConfigFault)
     assert "--option" in command(*at, "-o", "parity=[", fails=ConfigFault)
     assert "unit" in command(*at, "--unit", 300, fails=ConfigFault)
-    assert "needs host" in command(fails=ConfigFault)
-    assert "needs serial_port" in command("-o", "transport=rtu", fails=ConfigFault)
+    assert "needs host" in command(*MODBUS, fails=ConfigFault)
+    assert "say which adapter with --adapter: modbus, " in command("--host", "127.0.0.1", fails=ConfigFault)
+    assert "needs serial_port" in command(*MODBUS, "-o", "transport=rtu", fails=ConfigFault)
     assert "--adapter" in command(*at, "--adapter", "unknown", fails=ConfigFault)
     other = command(*at, "--port", plant.port, "-o", "timeout=200ms", "-o", "base=1", "--unit", 1)
     assert other.exit_code == 0

@@ -15,7 +15,7 @@ from gateway.testing.ports import free_ports
 
 PROGRAM = """
 import asyncio, sys
-from gateway.cli import run
+from gateway.cli import serve as run
 from gateway.cli.errors import report
 from gateway.observe import log
 

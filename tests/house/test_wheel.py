@@ -26,6 +26,8 @@ def test_it_holds_what_it_must(wheel, repository):
         for pattern in ("*.py", "adapter.toml", "*.yaml", "*.tmpl"):
             for path in (repository / folder).rglob(pattern):
                 inside = path.relative_to(repository)
+                if "node_modules" in inside.parts:
+                    continue
                 if ("tests" not in inside.parts or path.suffix == ".tmpl") and "__pycache__" not in inside.parts:
                     needed.add(inside.as_posix())
     assert needed - names == set()

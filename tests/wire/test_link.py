@@ -1,7 +1,9 @@
 """A link: one exchange at a time, in time, and nothing left behind, on both event loops."""
 
 import asyncio
+import socket
 import time
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -351,5 +353,29 @@ def test_a_peer_that_is_held_up(run, peer, wants):
             link.hold(held=True)
             await link.close()
             link.hold(held=False)
+
+    run(work)
+
+
+def test_a_peer_that_takes_no_posts(run, wants):
+    async def work():
+        with socket.create_server(("127.0.0.1", 0)) as deaf:  # nobody ever reads there
+            async with open_tcp("127.0.0.1", deaf.getsockname()[1], 1.0) as link:
+                sent = 0
+                while not link._withheld:
+                    link.post(bytes(1 << 16))
+                    sent += 1
+                    await asyncio.sleep(0)
+                    assert sent < 1000
+                link.post(bytes(1 << 16))  # a burst may wait
+                with pytest.raises(Timeout):
+                    await link.exchange(b"", wants(1), 0.05)
+                while not link.lost:
+                    with suppress(LinkLost):
+                        link.post(bytes(1 << 16))
+                    sent += 1
+                    assert sent < 1100
+                with pytest.raises(LinkLost, match="takes no more bytes"):
+                    link.post(b"x")
 
     run(work)

@@ -1,7 +1,7 @@
 """Addresses: what people write, what is refused and where, and that writing and reading are inverse."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -11,6 +11,7 @@ STEPS = st.lists(st.text(min_size=0, max_size=8) | st.integers(0, 999_999), max_
 METRICS = st.text(min_size=1, max_size=40).filter(lambda text: not text.startswith("$"))
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_a_path_survives_being_written(steps):
     address = Address(tuple(steps))
@@ -18,6 +19,7 @@ def test_a_path_survives_being_written(steps):
         assert Address.parse(str(address)) == address
 
 
+@settings(deadline=None)
 @given(METRICS)
 def test_a_metric_survives_being_written(name):
     address = Address.parse(name)
@@ -25,6 +27,7 @@ def test_a_metric_survives_being_written(name):
     assert Address.parse(str(address)) == address
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_whatever_is_accepted_is_written_as_something_equal(text):
     try:

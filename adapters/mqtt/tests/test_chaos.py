@@ -104,8 +104,13 @@ def noise(chance):
     return lambda data: bytes(chance.choice((0x00, 0x0F, 0xF0, 0x33, 0x40, 0x90)) for _ in data)
 
 
+def twice(_chance):
+    """The same bytes again: a message twice is one too many, an answer twice is one that nobody asked for."""
+    return lambda data: data + data
+
+
 @pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("trouble", [cut, half, noise, "stall", "restart"])
+@pytest.mark.parametrize("trouble", [cut, half, noise, twice, "stall", "restart"])
 def test_it_recovers_and_tells_no_lies(run, kit, state, trouble):
     async def work():
         chance = random.Random(7)
@@ -146,7 +151,7 @@ def test_it_recovers_and_tells_no_lies(run, kit, state, trouble):
             stop.set()
             plant.hang_up()
             faults = await working
-            assert faults
+            assert faults  # the last of them is the end of the test
             assert all(isinstance(fault, LinkLost | ProtocolFault) for fault in faults)
 
     run(work, limit=60)

@@ -82,6 +82,18 @@ def test_what_comes_while_the_gateway_is_away(run, kit, wordy, protocol):
     run(work)
 
 
+def test_a_payload_that_is_too_large(run, kit, wordy, protocol):
+    async def work():
+        feed = kit.feed(kit.device(), kit.tag("t"))
+        async with kit.subscribed(kit.connection(wordy.port, protocol=protocol, max_payload=1000), kit.feeds(feed)):
+            await subscribed(wordy)
+            tell(wordy, "m/1", '{"t": 1}', "x" * 300_000, '{"t": 2}')
+            await until(lambda: len(feed.samples) == 3)
+        assert [sample[:2] for sample in feed.samples] == [({"t": 1}, {}), ({}, {"t": "undecodable"}), ({"t": 2}, {})]
+
+    run(work)
+
+
 def test_a_second_client_of_the_same_name(run, kit, wordy):
     async def work():
         feeds = [kit.feed(kit.device(), kit.tag("t")) for _ in range(2)]

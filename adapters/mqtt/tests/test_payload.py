@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.mqtt.payload import Delivery, find, read_text
@@ -192,6 +192,7 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcd"), inner, max_size=3), max_leaves=8)  # fmt: skip
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_whatever_comes_a_value_is_what_its_tag_takes(document):
     from adapters.mqtt.tests.conftest import Kit
@@ -227,3 +228,25 @@ def test_tags_that_a_format_cannot_have(kit):
     for device, tag in cases:
         with pytest.raises(ConfigFault, match="tag a: "):
             kit.feed(device, tag)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(["json", "text", "batch", "sparkplug"]),
+    st.binary(max_size=60) | JSON.map(lambda document: json.dumps(document).encode()),
+)
+def test_hostile_payloads_end_nothing(form, payload):
+    from adapters.mqtt.tests.conftest import Kit
+
+    node = {"group": "g", "node": "n"}
+    device = Kit.device(
+        **{"json": {"time": {"path": "$.t"}}, "text": {"format": "text"}, "batch": {"batch": "$"}, "sparkplug": node}[
+            form
+        ]
+    )
+    address = {"json": "$.a", "text": "$", "batch": "$.a", "sparkplug": "A"}[form]
+    at = Desk(Kit, device, Kit.tag("a", "int32", address=address))
+    for topic in ("spBv1.0/g/NBIRTH/n", "spBv1.0/g/NDATA/n", "spBv1.0/g/NDEATH/n") if form == "sparkplug" else ("m/1",):
+        at.take(payload, topic)
+    for values, *_ in at.feed.samples:
+        assert all(type(value) in (int, bool) for value in values.values())

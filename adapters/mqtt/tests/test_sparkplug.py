@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.mqtt.simulated_node import lump, metric, varint
@@ -160,6 +160,7 @@ RANGES = {
 }  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_every_type_survives(data):
     kind = data.draw(st.sampled_from(list(RANGES)))
@@ -202,3 +203,44 @@ def test_hostile_payloads():
             for kind in range(40):
                 one.value(kind)
     assert decoded > 1000
+
+
+@foreign
+@pytest.mark.skipif(shutil.which("mosquitto_pub") is None, reason="mosquitto is not installed")
+def test_an_edge_node_of_others_through_a_broker_of_others(run, kit, tmp_path):
+    """Payloads of the npm package, sent by mosquitto_pub through Mosquitto."""
+    from adapters.mqtt.tests.conftest import until
+    from tests.mosquitto import Mosquitto
+
+    def message(seq, *metrics):
+        return {"timestamp": TIME, "seq": seq, "metrics": list(metrics)}
+
+    speed = {"name": "Axes/Speed", "alias": 7, "type": "Double", "value": 1.5, "timestamp": TIME}
+    count = {"name": "Count", "alias": 8, "type": "Int32", "value": -7, "timestamp": TIME}
+    later = {"alias": 7, "type": "Double", "value": 2.5, "timestamp": TIME + 1}
+    bd_seq = {"name": "bdSeq", "type": "UInt64", "value": 4}
+    told = [
+        ("NBIRTH", "", message(0, bd_seq)),
+        ("DBIRTH", "/d", message(1, speed, count)),
+        ("DDATA", "/d", message(2, later)),
+        ("NDEATH", "", {"timestamp": TIME, "metrics": [bd_seq]}),
+    ]
+    encoded = peer(*(json.dumps(payload) for _, _, payload in told))
+
+    async def work():
+        with Mosquitto(tmp_path / "broker", "allow_anonymous true", "log_type all") as broker:
+            tags = (kit.tag("speed", address="Axes/Speed"), kit.tag("count", "int32", address="Count"))
+            feed = kit.feed(kit.device(group="g", node="n", device="d"), *tags)
+            async with kit.subscribed(kit.connection(broker.port), kit.feeds(feed)):
+                await until(lambda: "Sending SUBACK" in (broker.folder / "mosquitto.log").read_text())
+                for (kind, device, _), data in zip(told, encoded, strict=True):
+                    command = ["mosquitto_pub", "-p", str(broker.port), "-t", f"spBv1.0/g/{kind}/n{device}", "-s"]
+                    subprocess.run(command, input=bytes.fromhex(data), check=True, timeout=20)
+                await until(lambda: feed.faults)
+            assert feed.samples == [
+                ({"speed": 1.5, "count": -7}, {}, TIME * 10**6, False),
+                ({"speed": 2.5}, {}, (TIME + 1) * 10**6, False),
+            ]
+            assert [fault.code for fault in feed.faults] == ["declared_offline"]
+
+    run(work)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.mqtt.times import EARLIEST, LATEST, TimeFormat, parse_zone, reader
@@ -28,6 +28,7 @@ def test_one_moment_in_many_ways(form, value):
     assert read(form, value) == NOON
 
 
+@settings(deadline=None)
 @given(st.integers(EARLIEST // 10**6, LATEST // 10**6 - 1))
 def test_milliseconds_are_exact(ms):
     assert read("ms", ms) == ms * 10**6
@@ -35,6 +36,7 @@ def test_milliseconds_are_exact(ms):
     assert read("us", ms * 1000) == ms * 10**6
 
 
+@settings(deadline=None)
 @given(st.integers(EARLIEST // 1000, LATEST // 1000 - 1))
 def test_iso_texts_are_exact_to_the_microsecond(us):
     moment = datetime.fromtimestamp(us // 10**6, UTC).replace(microsecond=us % 10**6)
@@ -78,6 +80,7 @@ def test_what_is_no_credible_time(form, value):
     assert read(form, value) == 0
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(list(TimeFormat)),
     st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=3),

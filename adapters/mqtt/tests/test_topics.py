@@ -1,7 +1,7 @@
 """Topic filters: what is valid, what matches (an independent implementation agrees), what covers what."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
@@ -17,6 +17,7 @@ def filters(draw):
     return "/".join([*levels, "#"] if draw(st.booleans()) else levels) or "a"
 
 
+@settings(deadline=None)
 @given(st.lists(filters(), max_size=8), TOPICS)
 def test_the_tree_finds_what_paho_finds(every, topic):
     tree = FilterTree()
@@ -26,6 +27,7 @@ def test_the_tree_finds_what_paho_finds(every, topic):
     assert sorted(tree.match(topic)) == expected
 
 
+@settings(deadline=None)
 @given(filters(), filters(), TOPICS)
 def test_what_is_covered_matches_too(wide, narrow, topic):
     if covers(wide, narrow) and not topic.startswith("$") and topic_matches_sub(narrow, topic):

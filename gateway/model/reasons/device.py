@@ -99,6 +99,21 @@ DEVICE: Final[dict[str, Reason]] = {
         "未分类的故障",
         "查看旁边的说明，并反馈给我们以便分类。",
     ),
+    "session_refused": Reason(
+        "The controller takes the TCP connection, and declines the session in it",
+        "Check rack and slot, or the TSAP, against the hardware configuration; free a connection of that type in the "
+        "controller, or try another connection_type.",
+        "控制器接受了 TCP 连接，但拒绝建立会话",
+        "对照硬件组态核对机架号、插槽号或 TSAP；释放控制器中该类型的连接资源，或换用其他 connection_type。",
+    ),
+    "put_get_disabled": Reason(
+        "The controller does not permit access with PUT/GET",
+        "In TIA Portal open the CPU's properties, Protection & Security, Connection mechanisms: tick 'Permit access "
+        "with PUT/GET communication from remote partner', full access as protection level, and download.",
+        "控制器未允许 PUT/GET 访问",
+        "在 TIA Portal 中打开 CPU 属性 → 防护与安全 → 连接机制，勾选“允许来自远程对象的 PUT/GET 通信访问”，"
+        "保护等级设为完全访问，然后下载。",
+    ),
     "queue_full": Reason(
         "Too many requests wait for this connection",
         "Scan more slowly, or write less often; the line cannot do more.",
@@ -183,5 +198,17 @@ DEVICE: Final[dict[str, Reason]] = {
         "Switch recording (historizing) on for these variables in the server, or live with the gap that is declared.",
         "设备无法提供断线期间的历史数据",
         "在服务器上为这些变量启用历史记录，否则将如实声明数据缺口。",
+    ),
+    "entry_in_use": Reason(
+        "The device took the connection and closed it at once",
+        "Its connection entry serves one partner: end the other one, or add an entry in the device for the gateway.",
+        "设备接受连接后立即关闭",
+        "该连接条目只允许一个客户端：断开另一个客户端，或在设备中为网关增加一个连接条目。",
+    ),
+    "route_refused": Reason(
+        "A station on the way does not know the way to this device",
+        "Check network, station, PC and I/O number in the configuration, and the routing settings of the stations.",
+        "途经的站点无法到达该设备",
+        "核对配置中的网络号、站号、PC 号和 I/O 号，以及各站的路由设置。",
     ),
 }
