@@ -165,7 +165,7 @@ DEVICE: Final[dict[str, Reason]] = {
     ),
     "certificate_rejected": Reason(
         "The server does not trust the certificate of this gateway",
-        "Have the server trust it, most keep refused ones in a list of their own; `xingsha trust` shows its thumbprint.",
+        "Have the server trust it; most keep refused ones in a list of their own. `xingsha trust` shows ours.",
         "服务器不信任本网关的证书",
         "在服务器上信任该证书（多数服务器有被拒证书列表）；用 `xingsha trust` 查看其指纹。",
     ),

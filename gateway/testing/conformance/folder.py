@@ -29,7 +29,7 @@ RULES: Final = {
 }  # fmt: skip
 """The scale, as far as the suite goes."""
 CAPABILITIES: Final = frozenset(
-    {"read", "subscribe", "listen", "broadcast", "write", "browse", "probe", "read_history", "doctor"}
+    {"read", "subscribe", "listen", "broadcast", "write", "browse", "probe", "read_history", "doctor", "trust"}
 )
 _MAY: Final = ("gateway.sdk", "gateway.model", "gateway.wire", "gateway.config.fields", "gateway.config.base")
 _IMPURE: Final = frozenset(
