@@ -8,14 +8,13 @@ columns. Every error becomes a fault. What is relied on is pinned by tests/test_
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from asyncua import ua
-from asyncua.client.client import Client
+from asyncua.client.client import Client, _logger
 from asyncua.client.ua_client import UaClient, UASocketProtocol
 from asyncua.common.connection import TransportLimits
 from asyncua.common.utils import Buffer
@@ -28,8 +27,8 @@ from adapters.opcua.config import OpcUaConnection
 from gateway.sdk import AuthFault, Fault, LinkLost, ProtocolFault, Timeout
 from gateway.wire.connect import os_fault
 
-# Every error comes to us as an exception and is told once, as a fault.
-logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)
+# Every error comes to us as an exception and is told once, as a fault: asyncua itself, all of it, stays silent.
+_logger.manager.getLogger("asyncua").setLevel(1000)
 
 CHUNK: Final = 65_536
 """Bytes of a chunk, as our Hello says (Part 6, 7.1.2.3)."""
@@ -301,5 +300,5 @@ def translated(where: str) -> Iterator[None]:
         raise status.fault(error.code, where) from error
     except OSError as error:
         raise os_fault(where, error) from error
-    except Exception as error:
+    except Exception as error:  # asyncua raises whatever its parts raise on bytes that make no sense
         raise ProtocolFault(f"{where}: {error!r:.200}") from error

@@ -2,87 +2,144 @@
 
 from __future__ import annotations
 
-import tempfile
+import random
+import struct
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from adapters.opcua import status
+from adapters.opcua import services, vectors
 from adapters.opcua.client import Chunks
-from adapters.opcua.codec import Reader, node_id, string
-from gateway.testing.conformance import Subject, Vector
+from adapters.opcua.codec import Reader, node_id
+from adapters.opcua.services import Item
+from adapters.opcua.status import STATUS, fault, is_bad, quality
+from gateway.model.types import Value
+from gateway.testing.conformance import Receiver, Subject, Vector
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_URI = "http://suite.example/"
-_PKI = str(Path(tempfile.gettempdir()) / "xingsha-suite-pki")
-
-
-def _tag(name: str, kind: str = "int32", **more: Any) -> dict[str, Any]:
-    return {"name": name, "address": f"nsu={_URI};s={name}", "type": kind, **more}
-
-
-def _matrix() -> list[tuple[dict[str, Any], list[Any]]]:
-    limits: dict[str, list[Any]] = {
-        "bool": [True, False],
-        "int8": [-128, 127, -1],
-        "uint8": [0, 255],
-        "int16": [-32768, 32767, -1],
-        "uint16": [0, 65535],
-        "int32": [-(2**31), 2**31 - 1, -1],
-        "uint32": [0, 2**32 - 1],
-        "int64": [-(2**63), 2**63 - 1, -1],
-        "uint64": [0, 2**64 - 1],
-        "float32": [-1.5, 3.4e38, float("nan"), float("inf")],
-        "float64": [-1.5, 1.7e308, 5e-324, float("nan"), float("-inf")],
-        "string": ["", "PLC 7", "星沙"],
-        "bytes": [b"", b"\x00\xff"],
-    }
-    return [(_tag(f"v_{kind}", kind), values) for kind, values in limits.items()]
+_MATRIX: Final[dict[str, list[Value]]] = {
+    "bool": [True, False], "int8": [-128, 127, -1], "uint8": [0, 255], "int16": [-32768, 32767, -1],
+    "uint16": [0, 65535], "int32": [-(2**31), 2**31 - 1, -1], "uint32": [0, 2**32 - 1],
+    "int64": [-(2**63), 2**63 - 1, -1], "uint64": [0, 2**64 - 1], "float32": [-1.5, 0.0, float("inf")],
+    "float64": [-1.5, 1.7e308, 5e-324, float("-inf")], "string": ["", "PLC 7", "星沙"], "bytes": [b"", b"\0\xff"],
+}  # fmt: skip
 
 
 class _Stream:
-    """The cutting of a stream into chunks, as a receiver."""
+    """Chunks, and the messages in them: complete with the first message that makes sense."""
 
     def __init__(self) -> None:
-        self.chunks = Chunks()
+        self._chunks = Chunks()
 
     def feed(self, data: bytes) -> bool:
-        return bool(self.chunks.feed(data))
+        """Take bytes. Raises ProtocolFault."""
+        found = self._chunks.feed(data)
+        for chunk in found:
+            answer = services.response(chunk[8:])
+            if answer.kind == services.PUBLISH + 3:
+                services.parse_publish(answer.reader)
+            elif answer.kind == services.READ + 3:
+                services.parse_read(answer.reader, 3)
+        return bool(found)
+
+
+def _stream() -> Receiver:
+    return _Stream()
+
+
+def _read() -> list[tuple[int, object]]:
+    answer = services.response(bytes.fromhex(vectors.READ.response))
+    return sorted((column.kind, column.values[0]) for column in services.parse_read(answer.reader, 3))
+
+
+def _published() -> list[tuple[int, object]]:
+    answer = services.response(bytes.fromhex(vectors.PUBLISH.response))
+    return [(column.kind, column.values[0]) for column in services.parse_publish(answer.reader).columns]
+
+
+def _past() -> list[object]:
+    answer = services.response(bytes.fromhex(vectors.HISTORY_READ.response))
+    return [value for past in services.parse_history(answer.reader, 1) for value in past.columns[0].values]
+
+
+def _created() -> list[tuple[int, float, int]]:
+    answer = services.response(bytes.fromhex(vectors.CREATE_ITEMS.response))
+    return [(one.status, one.sampling, one.queue) for one in services.parse_created(answer.reader, 2)]
+
+
+def _written() -> list[int]:
+    return services.parse_statuses(services.response(bytes.fromhex(vectors.WRITE.response)).reader, 1)
+
+
+def _vectors() -> list[Vector]:
+    capture = "captured with node-opcua 2.182"
+    items = [Item(node_id(2, name), at, -1.0, 10, True, 0.0, False) for at, name in enumerate("as")]
+    subscription = int.from_bytes(bytes.fromhex(vectors.CREATE_ITEMS.request)[:4], "little")
+    values = [services.value_id(node_id(2, name)) for name in ("a", "s", "none")]
+    return [
+        Vector("types", "Part 6, 5.2.2.4", lambda: Reader(bytes.fromhex("06000000e6b0b4426f79")).text(), "水Boy"),
+        Vector("types", "Part 6, 5.2.2.9", lambda: node_id(1, "Hot水"), "03 01 00 06 00 00 00 48 6F 74 E6 B0 B4"),
+        Vector("Read", f"Part 4, 5.10.2; {capture}", lambda: services.read_body(values), vectors.READ.request),
+        Vector("Read", f"Part 4, 5.10.2; {capture}", _read, [(0, None), (11, 1.5), (12, "水Boy")]),
+        Vector(
+            "Write", f"Part 4, 5.10.4; {capture}",
+            lambda: services.write_body(node_id(2, "a"), "", b"\x0b" + struct.pack("<d", 2.5)), vectors.WRITE.request,
+        ),
+        Vector("Write", f"Part 4, 5.10.4; {capture}", _written, [0]),
+        Vector(
+            "CreateMonitoredItems", f"Part 4, 5.12.2; {capture}",
+            lambda: services.create_items_body(subscription, items), vectors.CREATE_ITEMS.request,
+        ),
+        Vector("CreateMonitoredItems", f"Part 4, 5.12.2; {capture}", _created, [(0, 50.0, 10)] * 2),
+        Vector("Publish", f"Part 4, 5.13.5; {capture}", lambda: services.publish_body([]), vectors.PUBLISH.request),
+        Vector("Publish", f"Part 4, 5.13.5; {capture}", _published, [(11, 2.5), (12, "水Boy")]),
+        Vector(
+            "Republish", f"Part 4, 5.13.6; {capture}",
+            lambda: services.republish_body(subscription, 1), vectors.REPUBLISH.request,
+        ),
+        Vector(
+            "Republish", f"Part 4, 5.13.6; {capture}",
+            lambda: services.response(bytes.fromhex(vectors.REPUBLISH.response))[:2], (services.FAULT, 0x807B0000),
+        ),
+        Vector("HistoryRead", f"Part 11, 6.4.3; {capture}", _past, [7]),
+    ]  # fmt: skip
+
+
+def _tag(name: str, kind: str = "int32") -> dict[str, Any]:
+    return {"name": name, "address": f"nsu=urn:suite;s={name}", "type": kind}
+
+
+def _corpus() -> list[dict[str, Any]]:
+    """1,000 nodes in any order."""
+    source = random.Random(7)  # noqa: S311 - repeatable on purpose
+    return [_tag(f"n{number}", source.choice(["float64", "int16"])) for number in source.sample(range(100_000), 1000)]
 
 
 def _clock(device: Any, moment: int) -> None:
-    """From now on values were measured at this moment."""
-    measured = _EPOCH + timedelta(microseconds=moment // 1000)
-    simulator = device._sim  # noqa: SLF001 - both are one simulator
-    simulator.put = lambda tag, value, _time, status: type(simulator).put(simulator, tag, value, measured, status)
+    device.clock = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment // 1000)
 
 
-def _reader(text: str) -> Reader:
-    return Reader(bytes.fromhex(text))
+def _mapped(code: int) -> object:
+    _ = STATUS[code]
+    return fault(code, "here") if is_bad(code) else quality(code)
 
-
-_TEXT, _NODE, _GUID = "06000000e6b0b4426f79", "03010006000000486f74e6b0b4", "0e912b967275fae64a8d28b404dc7daf63"
 
 subject = Subject(
-    connection={"policy": "none", "pki": _PKI, "keepalive": "500ms"},
+    connection={"policy": "none", "keepalive": "500ms"},
     at=lambda port: {"url": f"opc.tcp://127.0.0.1:{port}"},
+    device={"scan": "50ms"},
     tags=[_tag(f"t{number}") for number in range(4)],
-    matrix=_matrix(),
-    addresses=["ns=2;s=Oil", "i=2258", "nsu=http://plant.example/press;s=Oil", "/Objects/2:Press/2:Oil", "ns=1;b=AAEC"],
-    wrong_addresses=["", "Oil", "ns=2", "ns=x;s=a", "ns=70000;i=1", "//", "i=-1"],
-    vectors=[
-        Vector("String", "Part 6, 5.2.2.4", lambda: _reader(_TEXT).text(), "水Boy"),
-        Vector("String", "Part 6, 5.2.2.4, written", lambda: string("水Boy"), _TEXT),
-        Vector("NodeId", "Part 6, 5.2.2.9, table 8", lambda: node_id(0, 72), "0048"),
-        Vector("NodeId", "Part 6, 5.2.2.9, figure 15", lambda: _reader(_NODE).node(), "ns=1;s=Hot水"),
-        Vector("Variant", "Part 6, 5.2.2.3, figure 13", lambda: _reader("0a0000d0c0").variant(), (10, -6.5)),
-        Vector(
-            "Variant", "Part 6, 5.2.2.6",
-            lambda: _reader(_GUID).variant(), (14, "72962b91-fa75-4ae6-8d28-b404dc7daf63"),
-        ),
+    matrix=[({**_tag(f"m_{kind}", kind)}, values) for kind, values in _MATRIX.items()],
+    addresses=[
+        "i=2258", "ns=2;s=Oil.Temperature", "nsu=http://plant.example/press;i=7", "ns=1;b=AQID", "/Objects/2:Press/Oil",
+        "g=72962b91-fa75-4ae6-8d28-b404dc7daf63", "/Objects/nsu=http://a/b;Press/2:m&/s",
     ],
-    receivers=[_Stream],
-    codes=status.STATUS,
-    mapped=status.quality,
+    wrong_addresses=["Oil", "ns=2", "ns=70000;i=1", "i=x", "s=", "g=1", "/", "/a//b"],
+    vectors=_vectors(),
+    receivers=[_stream],
+    corpus=_corpus(),
+    requests_most=10,
+    codes=list(STATUS),
+    mapped=_mapped,
     source_time=_clock,
+    sans_io=("codec", "columns", "services", "values", "address", "status", "plan", "spread"),
+    harmful=("garble",),
 )  # fmt: skip

@@ -76,7 +76,8 @@ class _Users:
 
     def get_user(self, _server: Any, username: Any = None, password: Any = None, certificate: Any = None) -> Any:
         """Role of a client; None: refused. It is that of an administrator, who may write."""
-        if self.user and (username, password) != (self.user, self.password) and certificate is None:
+        del certificate
+        if self.user and (username, password) != (self.user, self.password):
             return None
         return User(role=UserRole.Admin)
 
@@ -170,6 +171,8 @@ class Device:
 
     def __init__(self, sim: Simulator) -> None:
         self._sim = sim
+        self.clock: Moment = None
+        """Time at which what is set next was measured; None: now."""
 
     @property
     def silent(self) -> bool:
@@ -184,7 +187,7 @@ class Device:
         """Set an engineering value, the time at which it was measured, and a status. Raises ValueError."""
         if tag.index:
             raise ValueError(f"{tag.name}: this server has no arrays")
-        self._sim.put(tag, raw_value(tag, value), time, status)
+        self._sim.put(tag, raw_value(tag, value), time or self.clock, status)
 
     def refuse(self, tag: OpcUaTag) -> None:
         """Take the node of a tag away; setting it brings it back."""
@@ -215,6 +218,7 @@ class Simulator:
         self._pending: list[tuple[OpcUaTag, Value, Moment, int]] = []
         self._nodes: dict[NodeAddress | PathAddress, ua.NodeId] = {}
         self._highest = 0
+        self._device = Device(self)
 
     @classmethod
     def of(cls, connection: OpcUaConnection) -> Self:
@@ -232,7 +236,7 @@ class Simulator:
     def device(self, config: OpcUaDevice) -> Device:
         """Return the machine that a configuration addresses: all are parts of the one server."""
         del config
-        return Device(self)
+        return self._device
 
     async def __aenter__(self) -> Self:
         server = self.server = Server(user_manager=_Users(self.user, self.password))  # type: ignore[arg-type]

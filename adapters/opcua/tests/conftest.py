@@ -48,6 +48,12 @@ async def until(condition, within=10.0):
             await asyncio.sleep(0.01)
 
 
+async def ended(session):
+    """Wait for the end of a connection, and raise why."""
+    await until(lambda: session.channel._client.socket.fault)
+    raise session.channel._client.socket.fault
+
+
 class Memory:
     """A feed that keeps what it is given, by tag name."""
 

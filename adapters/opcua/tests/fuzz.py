@@ -14,9 +14,8 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from adapters.opcua import services
+from adapters.opcua import services, vectors
 from adapters.opcua.client import Chunks
-from adapters.opcua.tests import vectors
 from gateway.model.faults import ProtocolFault
 
 SLOWEST = 2.0
@@ -115,8 +114,7 @@ def campaign(count, seed=1):
             answer = services.response(data)
             PARSERS[kind](answer.reader)
             tally["values"] += 1
-        except ProtocolFault as fault:
-            assert len(fault.data) <= 256  # noqa: PT017
+        except ProtocolFault:
             tally["fault"] += 1
         assert time.process_time() - began < SLOWEST, data.hex()
         if number % 8 == 0:

@@ -12,11 +12,10 @@ from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.opcua import services
+from adapters.opcua import services, vectors
 from adapters.opcua.codec import Reader, node_id, string, unix
 from adapters.opcua.columns import columns
 from adapters.opcua.services import Item
-from adapters.opcua.tests import vectors
 from adapters.opcua.tests.fuzz import campaign
 from gateway.sdk import ProtocolFault
 
@@ -48,10 +47,7 @@ def test_node_ids_of_the_standard(namespace, identifier, data):
 @given(st.integers(0, 65_535), st.integers(0, 2**32 - 1) | st.text(max_size=20) | st.uuids() | st.binary(max_size=20))
 def test_node_ids_as_asyncua_reads_them(namespace, identifier):
     found = nodeid_from_binary(Buffer(node_id(namespace, identifier)))
-    assert (found.NamespaceIndex, found.Identifier) == (
-        namespace,
-        identifier if isinstance(identifier, int) else identifier,  # noqa: RUF034
-    )
+    assert (found.NamespaceIndex, found.Identifier) == (namespace, identifier)
 
 
 def answered(vector):

@@ -156,18 +156,6 @@ DEVICE: Final[dict[str, Reason]] = {
         "网关离线期间设备发布的消息未被消息服务器保留",
         "使用 qos 1 并设置足够长的 session；让消息服务器把会话保存到磁盘（Mosquitto：persistence true）。",
     ),
-    "entry_in_use": Reason(
-        "The device took the connection and closed it at once",
-        "Its connection entry serves one partner: end the other one, or add an entry in the device for the gateway.",
-        "设备接受连接后立即关闭",
-        "该连接条目只允许一个客户端：断开另一个客户端，或在设备中为网关增加一个连接条目。",
-    ),
-    "route_refused": Reason(
-        "A station on the way does not know the way to this device",
-        "Check network, station, PC and I/O number in the configuration, and the routing settings of the stations.",
-        "途经的站点无法到达该设备",
-        "核对配置中的网络号、站号、PC 号和 I/O 号，以及各站的路由设置。",
-    ),
     "certificate_not_trusted": Reason(
         "The certificate that the server shows has not been approved here",
         "Compare its thumbprint with what the server itself shows, then `xingsha trust CONFIG CONNECTION --approve "
@@ -177,7 +165,7 @@ DEVICE: Final[dict[str, Reason]] = {
     ),
     "certificate_rejected": Reason(
         "The server does not trust the certificate of this gateway",
-        "Have the server trust it; most keep refused ones in a list. `xingsha trust` shows its thumbprint.",
+        "Have the server trust it; most keep refused ones in a list of their own. `xingsha trust` shows ours.",
         "服务器不信任本网关的证书",
         "在服务器上信任该证书（多数服务器有被拒证书列表）；用 `xingsha trust` 查看其指纹。",
     ),
@@ -210,5 +198,17 @@ DEVICE: Final[dict[str, Reason]] = {
         "Switch recording (historizing) on for these variables in the server, or live with the gap that is declared.",
         "设备无法提供断线期间的历史数据",
         "在服务器上为这些变量启用历史记录，否则将如实声明数据缺口。",
+    ),
+    "entry_in_use": Reason(
+        "The device took the connection and closed it at once",
+        "Its connection entry serves one partner: end the other one, or add an entry in the device for the gateway.",
+        "设备接受连接后立即关闭",
+        "该连接条目只允许一个客户端：断开另一个客户端，或在设备中为网关增加一个连接条目。",
+    ),
+    "route_refused": Reason(
+        "A station on the way does not know the way to this device",
+        "Check network, station, PC and I/O number in the configuration, and the routing settings of the stations.",
+        "途经的站点无法到达该设备",
+        "核对配置中的网络号、站号、PC 号和 I/O 号，以及各站的路由设置。",
     ),
 }

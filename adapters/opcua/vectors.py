@@ -1,0 +1,79 @@
+"""Requests and responses as they were on the wire between this codec and node-opcua 2.182 (captured, security none).
+
+Each: the body of our request behind the header, and the whole response, whose meaning node-opcua gave it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Captured(NamedTuple):
+    """One exchange, in hexadecimal."""
+
+    request: str
+    response: str
+
+
+def _captured(text: str) -> Captured:
+    request, _, response = "".join(text.split()).partition(">")
+    return Captured(request, response)
+
+
+READ: Final = _captured("""
+    0000000000000000020000000300000003020001000000610d000000ffffffff0000ffffffff03020001000000730d000000ffffffff0000
+    ffffffff030200040000006e6f6e650d000000ffffffff0000ffffffff
+    >
+    01007a0240157543be7cdd0105000000000000000000000000000000030000003d0b000000000000f83f14a36443be7cdd01d007fb2a7543
+    be7cdd01e4253d0c06000000e6b0b4426f7946be6443be7cdd01ac26fb2a7543be7cdd01e425020000348000000000
+""")
+"""Part 4, 5.10.2: Double 1.5, String 水Boy, and a node that does not exist (ns=2;s=a, s=s, s=none)."""
+
+WRITE: Final = _captured("""
+    0100000003020001000000610d000000ffffffff010b0000000000000440
+    >
+    0100a40230b27e43be7cdd0107000000000000000000000000000000010000000000000000000000
+""")
+"""Part 4, 5.10.4: 2.5 to ns=2;s=a, accepted."""
+
+HISTORY_READ: Final = _captured("""
+    0100890201160000000058a3893dbe7cdd017c847f43be7cdd01e8030000000000000000010000000302000100000068ffffffff0000ffff
+    ffffffffffff
+    >
+    01009b02a0c37f43be7cdd01080000000000000000000000000000000100000000000000ffffffff01009202011e000000010000003d0607
+    00000097cc6443be7cdd01100e97cc6443be7cdd01100e00000000
+""")
+"""Part 11, 6.4.3: one value, Int32 7."""
+
+CREATE_ITEMS: Final = _captured("""
+    a2080700020000000200000003020001000000610d000000ffffffff0000ffffffff0200000000000000000000000000f0bf0000000a0000
+    000103020001000000730d000000ffffffff0000ffffffff0200000001000000000000000000f0bf0000000a00000001
+    >
+    0100f20290b39043be7cdd010600000000000000000000000000000002000000000000000285000000000000000049400a00000000000000
+    0000000385000000000000000049400a00000000000000000000
+""")
+"""Part 4, 5.12.2: two items, sampled every 50 ms, queues of 10."""
+
+PUBLISH: Final = _captured("""
+    00000000
+    >
+    01003d0320139243be7cdd0107000000000000000000000000000000a2080700010000000100000000010000000000000000000000010000
+    0001002b03014e00000002000000000000003d0b000000000000044040a27e43be7cdd01d00740a27e43be7cdd01d007010000003d0c0600
+    0000e6b0b4426f7946be6443be7cdd01ac26fb2a7543be7cdd01e425000000000000000000000000
+""")
+"""Part 4, 5.13.5: message 1 with Double 2.5 and String 水Boy."""
+
+ALIVE: Final = _captured("""
+    01000000a208070001000000
+    >
+    01003d03404e2744be7cdd0109000000000000000000000000000000a2080700000000000002000000000000000000000000000000010000
+    000000000000000000
+""")
+"""Part 4, 5.13.1.1: message 1 acknowledged; a keep-alive, the next message will be 2."""
+
+REPUBLISH: Final = _captured("""
+    a208070001000000
+    >
+    01008d0100369443be7cdd010a00000000007b800000000000000000
+""")
+"""Part 4, 5.13.6: message 1 is no more available: ServiceFault BadMessageNotAvailable."""
