@@ -100,6 +100,10 @@ def _vectors() -> list[Vector]:
             lambda: services.response(bytes.fromhex(vectors.REPUBLISH.response))[:2], (services.FAULT, 0x807B0000),
         ),
         Vector("HistoryRead", f"Part 11, 6.4.3; {capture}", _past, [7]),
+        Vector(
+            "HistoryRead", f"Part 11, 6.4.3; {capture}, its status",
+            lambda: services.response(bytes.fromhex(vectors.HISTORY_READ.response))[1], 0,
+        ),
     ]  # fmt: skip
 
 
