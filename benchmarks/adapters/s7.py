@@ -6,8 +6,8 @@ Each CPU has 1,000 words, and a connection of its own. ``scattered``: each lies 
 can be merged, and 20 to a request are the fewest: 50 requests a poll. ``block``: they lie side by side, which takes 3.
 Each word is a random number of its own plus the count of reads that its CPU has served: no two words or CPUs are
 alike, every value is new each time, and the values of one tag must be exactly one poll apart; one that is missing or
-torn shows. The figure is CPU, user and system, of the gateway's process by value that was read, journal fully synchronous, MQTT QoS 1.
-CPUs, broker and receiver share the other core.
+torn shows. The figure is CPU, user and system, of the gateway's process by value that was read, journal fully
+synchronous, MQTT QoS 1. CPUs, broker and receiver share the other core.
 """
 
 from __future__ import annotations
