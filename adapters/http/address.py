@@ -47,9 +47,7 @@ class Address(Written):
     def __str__(self) -> str:
         if not self.xml:
             return "$" + "".join(map(_written, self.steps))
-        return "".join(
-            f"/{step}" if isinstance(step, str) else f"[{step}]" if step > 1 else "" for step in self.steps
-        )
+        return "".join(f"/{step}" if isinstance(step, str) else f"[{step}]" if step > 1 else "" for step in self.steps)
 
 
 def _json_steps(text: str) -> tuple[Step, ...]:

@@ -21,6 +21,7 @@ _TARGET: Final = r"^/[!-\"$-~]*$"
 _FIELD: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 Target = Annotated[str, Field(max_length=2000, pattern=_TARGET)]
 """Path and query, percent-encoded where need be."""
+FieldName = Annotated[str, Field(max_length=128, pattern=_FIELD)]
 
 
 class Tls(Model):
@@ -62,7 +63,7 @@ class HttpConnection(ConnectionConfig):
     """User name and password."""
     bearer: Annotated[Secret, Field(max_length=8192)] | None = None
     """Bearer token (RFC 6750)."""
-    headers: dict[Annotated[str, Field(max_length=128, pattern=_FIELD)], Annotated[Secret, Field(max_length=8192)]] = {}
+    headers: Annotated[dict[FieldName, Annotated[Secret, Field(max_length=8192)]], Field(max_length=32)] = {}  # noqa: RUF012
     """Further header fields, such as X-API-Key; kept secret."""
     token: Annotated[Secret, Field(min_length=1, max_length=1024)] | None = None
     """With listen: what machines must send as Authorization: Bearer TOKEN; "none": anybody may post."""

@@ -100,15 +100,13 @@ class Reception:
             raise Refused(415, "coding_unsupported", "send it without a content coding")
         if media not in _SINGLE and media not in _LINES and not media.endswith("+json"):
             raise Refused(415, "media_unsupported", "JSON, an array of it, or NDJSON")
-        return [
-            sample(feed, document) for document in _documents(post.body, lines=media in _LINES) for feed in targets
-        ]
+        return [sample(feed, document) for document in _documents(post.body, lines=media in _LINES) for feed in targets]
 
 
 def _documents(body: bytes, *, lines: bool) -> list[Any]:
     """All samples of a body. Raises Refused."""
     try:
-        found = msgspec.json.decode_lines(body) if lines else msgspec.json.decode(body)
+        found = msgspec.json.Decoder().decode_lines(body) if lines else msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(400, "bad_json", f"the body is no JSON: {error}"[:200]) from error
     return found if isinstance(found, list) else [found]

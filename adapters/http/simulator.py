@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Self
+from typing import Any, Final, Self
 from xml.sax.saxutils import escape, quoteattr
 
-from gateway.sdk import ConfigFault, DataType, Value
+from gateway.sdk import ConfigFault, Value
 from gateway.sdk.simulator import raw_value
 from gateway.wire.serving import Peer, StreamServer
 
@@ -18,7 +18,7 @@ from .codec import credentials
 from .config import DocumentFormat, HttpConnection, HttpDevice, HttpTag
 from .posts import Refused, parse, refusal, reply, request_framing
 
-LARGEST = 64 * 1024
+LARGEST: Final = 64 * 1024
 
 
 class Device:
@@ -41,13 +41,17 @@ class Device:
     def set(self, tag: HttpTag, value: Value) -> None:
         """Set an engineering value: a gateway with this tag reads just that. Raises ValueError when it does not fit."""
         raw = raw_value(tag, value)
-        if tag.type in (DataType.FLOAT32, DataType.FLOAT64) and not abs(float(raw)) < float("inf"):
-            raise ValueError(f"{tag.name}: a document holds no {value}")
+        if isinstance(raw, float) and not abs(raw) < float("inf"):
+            raise ValueError(f"{tag.name}: a document holds no {value!r}")
         self.values.setdefault(tag.path or self.config.path, {})[tag.address] = raw
 
     def refuse(self, tag: HttpTag) -> None:
         """Leave a value out from now on."""
         self.refused.add(tag.address)
+
+    def has(self, path: str) -> bool:
+        """Tell whether there is a document at a path."""
+        return path == self.config.path or path in self.values
 
     def document(self, path: str) -> bytes:
         """What is at a path."""
@@ -91,7 +95,9 @@ class Simulator(StreamServer):
         target = frame.split(b" ", 2)[1].decode("ascii")
         if any(request.fields.get(name.lower()) != value for name, value in self._headers):
             return refusal(401, "auth_refused", "who are you?", "WWW-Authenticate: Basic")
-        device = next((device for device in self.devices.values() if target in (device.config.path, *device.values)), None)
+        device = next(
+            (device for device in self.devices.values() if target in (device.config.path, *device.values)), None
+        )
         if device is None or request.method != "GET":
             return refusal(404, "not_found", "there is nothing here")
         if device.silent:
