@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from gateway.config.fields import Written
 
@@ -43,6 +43,10 @@ class Address(Written):
         if len(steps) > DEEPEST * (1 + xml):
             raise ValueError(f"{text[:60]} …: a path has at most {DEEPEST} steps")
         return cls(steps, xml)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
+        return {"x-what": "address", "examples": ["$.motor.temp"], "anyOf": [{"type": "string"}, {"type": "integer"}]}
 
     def __str__(self) -> str:
         if not self.xml:

@@ -22,6 +22,7 @@ Field = tuple[str, str]
 
 HEAD_MOST: Final = 16 * 1024
 """Bytes of the head of an answer."""
+_BRACKETS: Final = (b"{", b"[", b"<")
 LONGEST_WAIT: Final = 3600.0
 USUAL_WAIT: Final = 5.0
 """Seconds, when a busy server names none."""
@@ -99,9 +100,12 @@ class Exchange:
         return self._whole
 
     def end(self) -> bool:
-        """The peer has closed: True when that was the end of the answer (RFC 9112, 6.3, 8)."""
+        """The peer has closed: True when that was the end of the answer (RFC 9112, 6.3, 8).
+
+        Only a document that tells its own end is believed: a connection that is cut looks the same.
+        """
         try:
-            return self._head is not None and self.feed(b"")
+            return self._head is not None and self._body.lstrip().startswith(_BRACKETS) and self.feed(b"")
         except ProtocolFault:
             return False
 
