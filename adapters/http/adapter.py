@@ -12,7 +12,7 @@ from gateway.wire.serving import open_listener
 
 from .config import DocumentFormat, HttpConnection, HttpDevice, HttpTag
 from .posts import request_framing
-from .reception import Reception
+from .reception import PEERS, Reception, authorization
 from .session import GetDocument, HttpSession
 
 HEADS: Final = 800
@@ -55,7 +55,8 @@ class HttpAdapter:
         """Connect, or listen; leaving the context closes. Raises LinkLost, AuthFault, ProtocolFault or ConfigFault."""
         c = self.connection
         if c.listen:
-            async with open_listener(c.host, c.effective_port, request_framing(c.max_body)) as server:
+            framing = request_framing(c.max_body, authorization(c))
+            async with open_listener(c.host, c.effective_port, framing, most=PEERS) as server:
                 yield Reception(c, server)
         else:
             tls = tls_context(c.tls.ca, c.tls.certificate, c.tls.key, verify=c.tls.verify) if c.tls else None

@@ -152,6 +152,7 @@ def unpacked(coding: str, body: bytes, largest: int) -> bytes:
 # What a status means
 
 _PATH: Final = (TagFault, Quality.ADDRESS_REFUSED, "there is nothing at this path")
+_FORBIDDEN: Final = (TagFault, Quality.AUTH, "this path is forbidden to us")
 _REQUEST: Final = (TagFault, Quality.FUNCTION_REFUSED, "the server refuses this request")
 _MOVED: Final = (TagFault, Quality.CONFIG, "the server points elsewhere, which is not followed")
 _FAILED: Final = (TagFault, Quality.DEVICE_FAILURE, "the server has failed")
@@ -159,8 +160,8 @@ _DENIED: Final = (AuthFault, Quality.AUTH, "the server refuses us")
 _BUSY: Final = (Busy, Quality.BUSY, "the server asks for patience")
 
 STATUSES: Final[dict[int, tuple[type[Fault], Quality, str]]] = {
-    401: _DENIED, 403: _DENIED, 407: _DENIED, 511: _DENIED,
-    404: _PATH, 410: _PATH,
+    401: _DENIED, 407: _DENIED, 511: _DENIED,
+    403: _FORBIDDEN, 404: _PATH, 410: _PATH,
     408: _BUSY, 425: _BUSY, 429: _BUSY, 503: _BUSY,
 }  # fmt: skip
 """RFC 9110, 15.5 and 15.6; RFC 6585 (429, 511); RFC 8470 (425). Fault, quality, words."""

@@ -6,6 +6,7 @@ with 411, which RFC 9110 (15.5.12) has for servers that want to know the length 
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
 from collections.abc import Mapping
@@ -15,10 +16,13 @@ from gateway.model.faults import ProtocolFault
 from gateway.wire.framing import Cut, Framing
 
 HEAD_MOST: Final = 16 * 1024
+UNKNOWN_MOST: Final = 16 * 1024
+"""Bytes of a body that are taken from one who does not say who it is: enough to read it, and say no in good order."""
 _END: Final = b"\r\n\r\n"
 _START: Final = re.compile(rb"([A-Z]{1,16}) ([\x21-\x7e]{1,8000}) HTTP/1\.([01])")
 _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*")
-_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n", re.IGNORECASE)
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*(?=\r\n)", re.IGNORECASE)
+_AUTHORIZATION: Final = re.compile(rb"\r\nauthorization:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)", re.IGNORECASE)
 _PHRASES: Final = {
     200: "OK", 204: "No Content", 304: "Not Modified", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found",
     405: "Method Not Allowed", 411: "Length Required", 413: "Content Too Large", 415: "Unsupported Media Type",
@@ -48,9 +52,12 @@ class Post(NamedTuple):
     """The connection may be used for another request."""
 
 
-def request_framing(largest: int) -> Framing:
+def request_framing(largest: int, authorization: bytes | None = None) -> Framing:
     """Frames that are requests; of one whose body is longer than ``largest``, or in chunks, the head alone, so that it
-    can be answered. Raises ProtocolFault for an endless head."""
+    can be answered. Raises ProtocolFault for an endless head.
+
+    ``authorization``: what the field of that name must say before more than `UNKNOWN_MOST` bytes are kept for anybody.
+    """
 
     def framing(data: bytearray, _seen: int) -> Cut | None:
         end = data.find(_END, 0, HEAD_MOST)
@@ -61,11 +68,19 @@ def request_framing(largest: int) -> Framing:
         lengths = _LENGTH.findall(data, 0, end + 2)
         size = int(lengths[0]) if len(lengths) == 1 else 0
         whole = end + 4 + size
-        if size > largest:
+        if size > largest or (size > UNKNOWN_MOST and not admitted(data, end, authorization)):
             return Cut(end + 4, len(data))
         return Cut(whole, whole) if len(data) >= whole else None
 
     return framing
+
+
+def admitted(data: bytes | bytearray, end: int, authorization: bytes | None) -> bool:
+    """Tell whether the one Authorization field in the head, which ends at ``end``, says the right thing."""
+    if authorization is None:
+        return True
+    found = _AUTHORIZATION.findall(data, 0, end + 2)
+    return len(found) == 1 and hmac.compare_digest(found[0], authorization)
 
 
 def parse(frame: bytes, largest: int) -> Post:
@@ -92,6 +107,7 @@ def parse(frame: bytes, largest: int) -> Post:
     options = fields.get("connection", "").lower()
     keeps = "close" not in options and (match[3] == b"1" or "keep-alive" in options)
     path = match[2].decode("ascii").partition("?")[0]
+    keeps = keeps and len(body) == int(length)  # else the rest of it is yet to come
     return Post(match[1].decode("ascii"), path, fields, body, keeps)
 
 

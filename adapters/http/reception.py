@@ -24,7 +24,15 @@ _LINES: Final = ("application/x-ndjson", "application/ndjson", "application/json
 _SINGLE: Final = ("", "application/json", "text/plain", "text/json", "application/x-www-form-urlencoded")
 """Media types taken for JSON; the last is what `curl -d` says when it is not told otherwise."""
 _WAIT: Final = "Retry-After: 5"
+PEERS: Final = 256
+"""Connections at a time."""
 Sample = tuple[Feed, dict[int, Value | None], int, dict[int, Quality]]
+
+
+def authorization(connection: HttpConnection) -> bytes | None:
+    """What machines must show; None: nothing."""
+    token = connection.token.get_secret_value() if connection.token else ""
+    return None if token == OPEN else f"Bearer {token}".encode()
 
 
 class Reception:
@@ -33,8 +41,7 @@ class Reception:
     def __init__(self, connection: HttpConnection, server: StreamServer) -> None:
         self.server = server
         self._largest = connection.max_body
-        token = connection.token.get_secret_value() if connection.token else ""
-        self._authorization = None if token == OPEN else f"Bearer {token}".encode()
+        self._authorization = authorization(connection)
         self._waiting: Counter[Peer] = Counter()
         """Answers that each peer is owed: they go out in the order of its requests."""
 

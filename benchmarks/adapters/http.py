@@ -105,8 +105,8 @@ def measure(seconds: float, peers: int, batch: int) -> dict[str, object]:
 
 
 def _lost(receiver: Receiver, posted: list[int]) -> int:
-    receiver._client.disconnect()  # noqa: SLF001 - the receiver of the neighbouring benchmark
-    receiver._client.loop_stop()  # noqa: SLF001
+    receiver._client.disconnect()
+    receiver._client.loop_stop()
     reader = Reader()
     seen: list[set[int]] = [set() for _ in posted]
     for topic, payload in receiver.messages:

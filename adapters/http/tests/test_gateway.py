@@ -23,7 +23,14 @@ from gateway.testing.ports import free_port
 from gateway.testing.subscriber import Subscriber
 
 EXAMPLE = Path(__file__).parents[3] / "configs" / "http-source.yaml"
-VALUES = {"power_l1": 230.5, "power_l2": 0.25, "energy": 123_456, "firmware": "1.2", "oil_temperature": 48.5, "strokes": 7}
+VALUES = {
+    "power_l1": 230.5,
+    "power_l2": 0.25,
+    "energy": 123_456,
+    "firmware": "1.2",
+    "oil_temperature": 48.5,
+    "strokes": 7,
+}
 POSTED = {"at": "2026-11-25T08:00:00+08:00", "oil": {"temp": 48.5}, "strokes": 7}
 
 
@@ -90,7 +97,7 @@ def test_the_example_from_machines_to_platform(run, tmp_path):
 def start(path):
     command = [sys.executable, "-c", "from gateway.cli import main; main()", "run", str(path)]
     with (path.parent / "gateway.log").open("a") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, cwd=EXAMPLE.parents[1])  # noqa: S603 - our own program
+        return subprocess.Popen(command, stdout=log, stderr=log, cwd=EXAMPLE.parents[1])
 
 
 def insist(port, count, done):

@@ -108,6 +108,22 @@ def test_refusals(run, receiver, status, code, request_):
     run(work)
 
 
+def test_a_long_body_is_not_kept_for_a_stranger(run, receiver):
+    async def work():
+        async with receiver() as (port, feed, _):
+            for token, begins in ((b"other", b"HTTP/1.1 401 "), (b"s3cret", b"")):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                head = b"POST /m HTTP/1.1\r\nAuthorization: Bearer " + token + b"\r\nContent-Length: 20000\r\n\r\n"
+                writer.write(head)  # and no body yet
+                with suppress(TimeoutError):
+                    assert (await asyncio.wait_for(reader.read(), 0.2)).startswith(begins)
+                    assert begins
+                writer.close()
+            assert feed.samples == []
+
+    run(work)
+
+
 def test_no_room_and_nobody_asked(run, receiver):
     async def work():
         async with receiver(token="none") as (port, feed, feeds):
