@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Final, cast
 
-from gateway.sdk import ConfigFault, DeviceConfig, Limits, Plan, Probed, Push, TagConfig, probe_with
+from gateway.model.types import DataType
+from gateway.sdk import ConfigFault, DeviceConfig, Limits, Node, Plan, Probed, Push, TagConfig, probe_with
 from gateway.wire.connect import tls_context
 from gateway.wire.serving import open_listener
 
-from .config import DocumentFormat, HttpConnection, HttpDevice, HttpTag
+from .address import DocumentFormat
+from .config import HttpConnection, HttpDevice, HttpTag
+from .documents import members
 from .posts import request_framing
 from .reception import PEERS, Reception, authorization
 from .session import GetDocument, HttpSession
 
+MOST: Final = 10_000
+"""Values that are told of one document."""
+TYPES: Final = {bool: DataType.BOOL, int: DataType.INT64, float: DataType.FLOAT64, str: DataType.STRING}
 HEADS: Final = 800
 """Bytes of both heads, and of a document without values; for the forecast of loads."""
 
@@ -31,12 +38,12 @@ class HttpAdapter:
         """One request for each document. Pure. Raises ConfigFault."""
         machine, wanted = cast("HttpDevice", device), cast("Sequence[HttpTag]", tags)
         for tag in wanted:
-            if tag.address.xml is not (machine.format is DocumentFormat.XML):
-                raise ConfigFault(f"tag {tag.name}: {tag.address} is no path for format {machine.format}")
+            if tag.address.form is not machine.format:
+                raise ConfigFault(f"tag {tag.name}: {tag.address} does not go with format {machine.format}")
             if tag.path is not None and self.connection.listen:
                 raise ConfigFault(f"tag {tag.name}: path is for servers that are asked")
-        if machine.time is not None and machine.time.path.xml is not (machine.format is DocumentFormat.XML):
-            raise ConfigFault(f"time: {machine.time.path} is no path for format {machine.format}")
+        if machine.time is not None and machine.time.path.form is not machine.format:
+            raise ConfigFault(f"time: {machine.time.path} does not go with format {machine.format}")
         if self.connection.listen:
             if machine.format is not DocumentFormat.JSON:
                 raise ConfigFault("format: machines post JSON")
@@ -77,6 +84,18 @@ class HttpAdapter:
             return await cast("HttpSession", session).identify(machine.path)
 
         return await probe_with(self.open, ask, f"a server that speaks HTTP has something at {machine.path}")
+
+    async def browse(self, device: DeviceConfig, path: str = "") -> AsyncIterator[Node]:
+        """Tell what is in the document of a device that is asked. Raises a Fault."""
+        machine = cast("HttpDevice", device)
+        if self.connection.listen:
+            raise ConfigFault("listen: what machines will post is not known before they do")
+        async with self.open() as session:
+            document = await cast("HttpSession", session).look(machine)
+        for address, value in islice(members(document, machine.format), MOST):
+            text = str(address)
+            if text.startswith(path):
+                yield Node(text, text, TYPES.get(type(value)), description=repr(value)[:40])
 
 
 async def _listens(_session: object) -> tuple[tuple[str, str], ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Self
 
@@ -12,7 +11,7 @@ from gateway.config.fields import Duration, Interval, Port, Secret, Size
 from gateway.model.types import DataType
 from gateway.sdk import Access, ConnectionConfig, DeviceConfig, Model, TagConfig
 
-from .address import Address
+from .address import Address, DocumentFormat
 from .times import TimeFormat
 
 OPEN: Final = "none"
@@ -100,13 +99,6 @@ class HttpConnection(ConnectionConfig):
         return self
 
 
-class DocumentFormat(StrEnum):
-    """How a document is written."""
-
-    JSON = "json"
-    XML = "xml"
-
-
 class TimeSetting(Model):
     """Where a document, or each sample of a batch, says when it was measured."""
 
@@ -122,7 +114,9 @@ class HttpDevice(DeviceConfig):
     path: Target = "/"
     """Path and query of the document; with listen, the path that the machine posts to."""
     format: DocumentFormat = DocumentFormat.JSON
-    """json or xml."""
+    """json, xml or csv (with a header line)."""
+    delimiter: Annotated[str, Field(pattern=r"^[,;|\t]$")] = ","
+    """csv: what stands between two cells: a comma, ;, | or "\\t"."""
     time: TimeSetting | None = None
     """Where the document says when it was measured. Default: the time of arrival."""
     silence: Duration = 0.0
@@ -135,7 +129,7 @@ class HttpTag(TagConfig):
     """One value in the documents of a device."""
 
     address: Address
-    """JSON: $.motor.temp, $.phases[0].u, $['odd name'] ($: the whole document); XML: /m/axis[2]/@pos."""
+    """JSON: $.motor.temp, $.phases[0].u, $['odd name']; XML: /m/axis[2]/@pos; CSV: temp, temp[0], temp[id=press-1]."""
     path: Target | None = None
     """Path of another document of the same device, where the value stands in that. Not with listen."""
 
@@ -144,5 +138,5 @@ class HttpTag(TagConfig):
         if self.access is not Access.READ:
             raise ValueError("HTTP sources are read only")
         if self.type is DataType.BYTES:
-            raise ValueError("JSON and XML hold no bytes")
+            raise ValueError("documents hold no bytes")
         return self

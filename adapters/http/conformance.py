@@ -32,6 +32,8 @@ def _clock(device: Any, moment: int) -> None:
     device.time = moment
 
 
+_CELLS = ("temp", "a b[0]", "t[-2]", "t[m=p 1]")
+_NO_CELLS = ("", "a[", "a[x]", "a]", "=b", "a[00]", "a[b=[]")
 _LIMITS: dict[str, list[Any]] = {
     "bool": [True, False],
     "int8": [-128, 127, -1],
@@ -53,8 +55,8 @@ subject = Subject(
     tags=[_tag(f"t{number}") for number in range(4)],
     matrix=[(_tag(f"v_{kind}", kind), values) for kind, values in _LIMITS.items()]
     + [(_tag("scaled", "int16", scale=0.1), [-3276.8, 3276.7])],
-    addresses=["$", "$.a", "$.a.b[0].c", "$[3]", "$['a b']", "/m", "/m/axis[2]", "/m/axis[2]/@pos"],
-    wrong_addresses=["", "a", "$.", "$[", "$[x]", "$..a", "$.a[-1]", "/", "/@a", "/m/@a/b", "/m[0]"],
+    addresses=["$", "$.a", "$.a.b[0].c", "$[3]", "$['a b']", "/m", "/m/axis[2]", "/m/axis[2]/@pos", *_CELLS],
+    wrong_addresses=[*_NO_CELLS, "$.", "$[", "$[x]", "$..a", "$.a[-1]", "/", "/@a", "/m/@a/b", "/m[0]"],
     vectors=[
         Vector(
             "GET", "RFC 9112, 3.2.1, request (with the fields that this client always sends)",

@@ -1,12 +1,14 @@
-"""Documents to values: JSON and XML, decoded once, then looked up by the paths of tags. Sans-io.
+"""Documents to values: JSON, XML and CSV, decoded once, then looked up by the paths of tags. Sans-io.
 
 A value that is not what its tag is meant to hold is never bent until it fits: it is bad, and its neighbours arrive.
 """
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
+from io import StringIO
 from typing import Any, Final
 from xml.parsers import expat
 
@@ -15,8 +17,8 @@ import msgspec
 from gateway.model.types import DataType
 from gateway.sdk import ProtocolFault, Quality, Value
 
-from .address import Step
-from .config import DocumentFormat
+from .address import DEEPEST as STEPS_MOST
+from .address import Address, DocumentFormat, Step
 
 ABSENT: Final = object()
 DEEPEST: Final = 100
@@ -29,20 +31,30 @@ _REAL: Final = re.compile(r"[+-]?(?:\d{1,40}\.?\d{0,40}|\.\d{1,40})(?:[eE][+-]?\
 Judged = tuple[Value | None, Quality]
 
 
-def decode(form: DocumentFormat, body: bytes) -> Any:
+def decode(form: DocumentFormat, body: bytes, delimiter: str = ",") -> Any:
     """Take a body apart. Raises ProtocolFault for what is no such document."""
     try:
+        if form is DocumentFormat.CSV:
+            return _decode_csv(body, delimiter)
         return _decode_xml(body) if form is DocumentFormat.XML else msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, expat.ExpatError, ValueError) as error:
+    except (msgspec.DecodeError, RecursionError, expat.ExpatError, csv.Error, ValueError) as error:
         raise ProtocolFault(f"a document that is no {form.upper()}: {error}", data=body) from error
 
 
-def find(document: Any, steps: tuple[Step, ...]) -> Any:
-    """What is at the end of a path, or ABSENT."""
+def find(document: Any, address: Address) -> Any:
+    """What is at an address, or ABSENT."""
+    steps = address.steps
+    if address.form is DocumentFormat.CSV and len(steps) == 3:
+        column, key, value = steps
+        said = document.get(key, [])
+        rows = [row for row, text in enumerate(said) if text == value]
+        if not rows:
+            return ABSENT
+        steps = (column, rows[-1])
     for step in steps:
         if isinstance(document, dict) and isinstance(step, str):
             document = document.get(step, ABSENT)
-        elif isinstance(document, list) and isinstance(step, int) and step < len(document):
+        elif isinstance(document, list) and isinstance(step, int) and -len(document) <= step < len(document):
             document = document[step]
         else:
             return ABSENT
@@ -53,7 +65,7 @@ def judge(found: Any, kind: DataType, form: DocumentFormat) -> Judged:
     """Raw value of a tag of type ``kind`` out of what was found, and its quality: bad means that there is no value."""
     if found is ABSENT:
         return None, Quality.ADDRESS_REFUSED
-    if found is None:
+    if found is None or (found == "" and form is DocumentFormat.CSV and kind is not DataType.STRING):
         return None, Quality.NOT_AVAILABLE
     value = _member(found, kind) if form is DocumentFormat.JSON else _text(found, kind)
     return (None, Quality.UNDECODABLE) if value is None else (value, Quality.GOOD)
@@ -100,6 +112,18 @@ def _fitting(number: int, kind: DataType) -> int | None:
     return number if lowest <= number <= highest else None
 
 
+def _decode_csv(body: bytes, delimiter: str) -> dict[str, list[str]]:
+    """Columns by the name in the first line; of two of one name, the first. UTF-8; blank lines are left out."""
+    rows = [row for row in csv.reader(StringIO(body.decode("utf-8-sig"), ""), delimiter=delimiter, strict=True) if row]
+    if not rows:
+        raise ValueError("there is no header line")
+    header, *others = rows
+    found: dict[str, list[str]] = {}
+    for place, name in enumerate(header):
+        found.setdefault(name.strip(), [row[place].strip() if place < len(row) else "" for row in others])
+    return found
+
+
 def _decode_xml(body: bytes) -> dict[str, Any]:
     """Elements as dicts: name → list of elements (its first entry is unused, since they count from 1), ``@name`` →
     attribute, ``""`` → text. Names without their prefix. A document type is refused: with it entities that grow."""
@@ -131,13 +155,19 @@ def _decode_xml(body: bytes) -> dict[str, Any]:
     return root
 
 
-def members(document: Any, steps: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], Any]]:
-    """Values of a JSON document with their paths."""
-    if isinstance(document, dict):
-        for key, value in document.items():
-            yield from members(value, (*steps, key))
-    elif isinstance(document, list):
-        for index, value in enumerate(document):
-            yield from members(value, (*steps, index))
-    else:
+def members(document: Any, form: DocumentFormat) -> Iterator[tuple[Address, Value | None]]:
+    """Values of a decoded document with their addresses, in its order; of XML: attributes, texts that are not blank."""
+    xml = form is DocumentFormat.XML
+    for steps, value in _walk(document, ()):
+        if not xml:
+            yield Address(steps, form), value
+        elif value is not None and (steps[-1] or str(value).strip()):
+            yield Address(steps if steps[-1] else steps[:-1], form), value
+
+
+def _walk(document: Any, steps: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], Any]]:
+    if isinstance(document, dict | list) and len(steps) < STEPS_MOST:
+        for key, value in document.items() if isinstance(document, dict) else enumerate(document):
+            yield from _walk(value, (*steps, key))
+    elif not isinstance(document, dict | list):
         yield steps, document

@@ -14,7 +14,8 @@ from gateway.model.faults import LinkLost
 from gateway.sdk import Feed, Feeds, Quality, Value
 from gateway.wire.serving import Peer, StreamServer
 
-from .config import OPEN, DocumentFormat, HttpConnection, HttpDevice, HttpTag
+from .address import DocumentFormat
+from .config import OPEN, HttpConnection, HttpDevice, HttpTag
 from .documents import ABSENT, find, judge
 from .posts import Post, Refused, parse, refusal, reply
 from .times import read_time
@@ -124,7 +125,7 @@ def sample(feed: Feed, document: Any) -> Sample:
     values: dict[int, Value | None] = {}
     failures: dict[int, Quality] = {}
     for place, tag in enumerate(cast("tuple[HttpTag, ...]", feed.tags)):
-        found = find(document, tag.address.steps)
+        found = find(document, tag.address)
         if found is ABSENT:
             continue
         value, quality = judge(found, tag.type, DocumentFormat.JSON)
@@ -133,7 +134,7 @@ def sample(feed: Feed, document: Any) -> Sample:
         else:
             failures[place] = quality
     setting = cast("HttpDevice", feed.device).time
-    time = 0 if setting is None else read_time(find(document, setting.path.steps), setting.format)
+    time = 0 if setting is None else read_time(find(document, setting.path), setting.format)
     return feed, values, time, failures
 
 

@@ -70,10 +70,14 @@ class HttpSession:
             machine = request.device
             time = 0
             if machine.time is not None:
-                time = read_time(_plain(find(document, machine.time.path.steps)), machine.time.format)
+                time = read_time(_plain(find(document, machine.time.path)), machine.time.format)
             for place, tag in zip(request.tags, request.wanted, strict=True):
-                value, quality = judge(find(document, tag.address.steps), tag.type, machine.format)
+                value, quality = judge(find(document, tag.address), tag.type, machine.format)
                 out.set(place, value, quality=quality, time=time)
+
+    async def look(self, device: HttpDevice) -> Any:
+        """Return the decoded document of a device. Raises what `read` would, and TagFault."""
+        return await self._document(GetDocument((), device.path, device, ()))
 
     async def identify(self, path: str) -> tuple[tuple[str, str], ...]:
         """What the server says of itself. Raises the fault of a status that brings no document."""
@@ -84,7 +88,7 @@ class HttpSession:
         return tuple((name, answer.fields[name]) for name in names if name in answer.fields)
 
     async def _document(self, request: GetDocument) -> Any:
-        key = (request.path, request.device.format)
+        key = (request.path, request.device.format + request.device.delimiter)
         asked, known = self._documents.get(key, ((), None))
         answer = await self._get(request.path, asked)
         where = f"{self._host}{request.path}"
@@ -93,7 +97,7 @@ class HttpSession:
         if answer.status != 200:
             raise status_fault(where, answer.status, answer.fields)
         try:
-            document = decode(request.device.format, answer.body)
+            document = decode(request.device.format, answer.body, request.device.delimiter)
         except ProtocolFault as fault:  # the connection is in step: only this document is no good
             raise TagFault(f"{where}: {fault}", quality=Quality.UNDECODABLE) from fault
         again = conditions(answer.fields)

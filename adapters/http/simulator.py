@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from io import StringIO
 from typing import Any, Final, Self
 from xml.sax.saxutils import escape, quoteattr
 
@@ -13,9 +15,9 @@ from gateway.sdk import ConfigFault, Value
 from gateway.sdk.simulator import raw_value
 from gateway.wire.serving import Peer, StreamServer
 
-from .address import Address, Step
+from .address import Address, DocumentFormat, Step
 from .codec import credentials
-from .config import DocumentFormat, HttpConnection, HttpDevice, HttpTag
+from .config import HttpConnection, HttpDevice, HttpTag
 from .posts import Refused, parse, refusal, reply, request_framing
 
 LARGEST: Final = 64 * 1024
@@ -60,6 +62,8 @@ class Device:
             held[self.config.time.path] = self.time
         if self.config.format is DocumentFormat.XML:
             return _xml(held)
+        if self.config.format is DocumentFormat.CSV:
+            return _csv(held, self.config.delimiter)
         found: Any = {}
         for address, raw in held.items():
             found = _put(found, address.steps, raw)
@@ -126,6 +130,24 @@ def _put(document: Any, steps: tuple[Step, ...], raw: Any) -> Any:
     held = document if isinstance(document, dict) else {}
     held[step] = _put(held.get(step), tuple(rest), raw)
     return held
+
+
+def _csv(held: dict[Address, Any], delimiter: str) -> bytes:
+    """Rows in the order of their numbers, then those told by a column, then the last."""
+    rows: dict[tuple[Step, ...], dict[str, Any]] = {}
+    numbers = [int(address.steps[1]) for address in held if len(address.steps) == 2]
+    for number in range(max(numbers, default=-1) + 1):
+        rows[number,] = {}
+    for address in sorted(held, key=lambda address: address.steps[1:] == (-1,)):
+        column, *selector = address.steps
+        row = rows.setdefault(tuple(selector), {str(selector[0]): selector[1]} if len(selector) == 2 else {})
+        row[str(column)] = held[address]
+    out = StringIO()
+    names = dict.fromkeys(name for row in rows.values() for name in row)
+    writer = csv.DictWriter(out, list(names) or ["empty"], delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(rows.values())
+    return out.getvalue().encode()
 
 
 def _xml(held: dict[Address, Any]) -> bytes:

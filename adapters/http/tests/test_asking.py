@@ -20,7 +20,7 @@ async def read(session, plan, count):
 
 
 @contextmanager
-def server(answer):
+def server(answer, tls=None):
     """``answer(handler, number)``: writes the answer to request ``number`` of a path."""
     seen = []
 
@@ -36,6 +36,9 @@ def server(answer):
 
     made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     made.daemon_threads = True
+    made.handle_error = lambda *_: None  # clients that hang up on purpose
+    if tls is not None:
+        made.socket = tls.wrap_socket(made.socket, server_side=True)
     thread = threading.Thread(target=made.serve_forever, args=(0.01,))
     thread.start()
     try:
