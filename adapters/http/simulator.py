@@ -21,7 +21,7 @@ from .config import HttpConnection, HttpDevice, HttpTag
 from .posts import Refused, parse, refusal, reply, request_framing
 
 if TYPE_CHECKING:
-    from .poster import Poster
+    from .simulated import Poster
 
 LARGEST: Final = 64 * 1024
 
@@ -89,7 +89,7 @@ class Simulator(StreamServer):
         Raises ConfigFault for TLS.
         """
         if connection.listen:
-            from .poster import Poster  # which needs our Device
+            from .simulated import Poster  # which needs our Device
 
             return Poster(connection)
         if connection.tls:
