@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from io import StringIO
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from xml.sax.saxutils import escape, quoteattr
 
 from gateway.sdk import ConfigFault, Value
@@ -19,6 +19,9 @@ from .address import Address, DocumentFormat, Step
 from .codec import credentials
 from .config import HttpConnection, HttpDevice, HttpTag
 from .posts import Refused, parse, refusal, reply, request_framing
+
+if TYPE_CHECKING:
+    from .simulated import Poster
 
 LARGEST: Final = 64 * 1024
 
@@ -80,10 +83,17 @@ class Simulator(StreamServer):
         """Header fields that a request must have to be let in."""
 
     @classmethod
-    def of(cls, connection: HttpConnection) -> Self:
-        """Make the simulator that listens where a gateway with this connection connects to."""
-        if connection.listen or connection.tls:
-            raise ConfigFault("machines that post, and TLS, are not simulated", code="no_simulator")
+    def of(cls, connection: HttpConnection) -> Self | Poster:
+        """Make the simulator that listens where a gateway with this connection connects to, or posts where it listens.
+
+        Raises ConfigFault for TLS.
+        """
+        if connection.listen:
+            from .simulated import Poster  # which needs our Device
+
+            return Poster(connection)
+        if connection.tls:
+            raise ConfigFault("servers with TLS are not simulated", code="no_simulator")
         return cls(connection.host, connection.effective_port, tuple(credentials(connection)))
 
     def device(self, config: HttpDevice) -> Device:

@@ -1,10 +1,14 @@
 """The simulator, asked by the adapter: every way in which it can misbehave, and documents of each format."""
 
+import asyncio
+from contextlib import suppress
+
 import pytest
 
 from adapters.http.simulator import Simulator
 from adapters.http.tests.test_asking import read
 from gateway.sdk import AuthFault, Busy, ConfigFault, Quality
+from gateway.testing.ports import free_port
 
 
 @pytest.mark.parametrize(
@@ -70,10 +74,27 @@ def test_statuses_and_strangers(run, kit):
     run(work)
 
 
+def test_machines_that_post(run, kit):
+    async def work():
+        made = kit.adapter(free_port(), listen=True, token="s3cret")
+        device, tag = kit.device(), kit.tag("a", "int16")
+        feed = kit.Recorder("m", device, [tag])
+        async with made.open() as session, Simulator.of(made.connection) as machines:
+            task = asyncio.create_task(session.subscribe(kit.Feeds(feed)))
+            machines.device(device).set(tag, 7)
+            while not machines.confirmed:
+                await asyncio.sleep(0.02)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        assert feed.samples[0][0] == {"a": 7}
+
+    run(work)
+
+
 def test_what_is_not_simulated(kit):
-    for more in ({"listen": True, "token": "none"}, {"tls": {}}):
-        with pytest.raises(ConfigFault) as caught:
-            Simulator.of(kit.adapter(1, **more).connection)
-        assert caught.value.code == "no_simulator"
+    with pytest.raises(ConfigFault) as caught:
+        Simulator.of(kit.adapter(1, tls={}).connection)
+    assert caught.value.code == "no_simulator"
     with pytest.raises(ValueError, match="holds no inf"):
         Simulator().device(kit.device()).set(kit.tag("a"), float("inf"))
