@@ -42,7 +42,7 @@ class Collector:
         self.devices: list[PolledDevice] = []
         self.endpoints: dict[str, Endpoint] = {}
         self.clock = Clock(vouched_by(configuration.gateway.clock), _clock_file(configuration))
-        schedule = Schedule()
+        self._schedule = schedule = Schedule()
         for name, members in _by_connection(configuration).items():
             connection = configuration.connections[name]
             adapter = make(connection)
@@ -60,6 +60,7 @@ class Collector:
                 for endpoint in self.endpoints.values():
                     group.create_task(endpoint.run(), name=f"endpoint {endpoint.name}")
         finally:
+            self._schedule.stop()  # a tick after this would declare and publish what nobody takes any more
             for endpoint in self.endpoints.values():
                 endpoint.finish()
 

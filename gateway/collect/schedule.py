@@ -36,7 +36,13 @@ class Ticker:
     def remove(self, due: Due) -> None:
         """Stop calling it."""
         self._due.remove(due)
-        if not self._due and self._handle is not None:
+        if not self._due:
+            self.stop()
+
+    def stop(self) -> None:
+        """Call nobody any more."""
+        self._due.clear()
+        if self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
@@ -70,3 +76,9 @@ class Schedule:
     def remove(self, period: float, due: Due) -> None:
         """Undo `add`."""
         self._tickers[period].remove(due)
+
+    def stop(self) -> None:
+        """Call nobody any more."""
+        for ticker in self._tickers.values():
+            ticker.stop()
+        self._tickers.clear()

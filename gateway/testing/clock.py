@@ -23,8 +23,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         # the one hook: asyncio computes how long to sleep from time() and the first timer; now that is not at all
-        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
-            self.now = max(self.now, self._scheduled[0]._when)  # type: ignore[attr-defined] # noqa: SLF001
+        if not self._ready:  # type: ignore[attr-defined]
+            timers = [timer.when() for timer in self._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
+            self.now = max(self.now, min(timers, default=self.now))
         super()._run_once()  # type: ignore[misc]
 
 

@@ -305,3 +305,20 @@ def test_a_pushing_device_that_is_still_away_at_the_end_has_its_gap_declared():
         await asyncio.sleep(1)
 
     assert [gap.reason for gap in run(body).gaps] == ["outage"]
+
+
+def test_nothing_is_told_any_more_once_the_collector_has_ended():
+    """A device that falls silent afterwards is nobody's business: the bus takes nothing any more."""
+    source = Source(Push(silence=3))
+
+    async def main():
+        async with running(source, plant(), remembers=False) as at_work:
+            source.feed.sample({0: 7})
+            count = at_work.bus.statistics.points
+        points = [row for row in at_work.rows if row[3] == 0]
+        failures = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failures.append(context["message"]))
+        await asyncio.sleep(60)
+        assert (count, len(points), failures) == (0, 1, [])
+
+    virtual(main())

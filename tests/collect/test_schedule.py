@@ -60,3 +60,19 @@ def test_removed_jobs_are_not_called_and_an_empty_rate_costs_no_timer() -> None:
 
     virtual(main())
     assert len(seen) == 3
+
+
+def test_a_schedule_that_is_stopped_calls_nobody_and_keeps_no_timer() -> None:
+    seen: list[float] = []
+
+    async def main() -> None:
+        schedule = Schedule()
+        for period in (1.0, 2.0):
+            schedule.add(period, lambda _skipped, period=period: seen.append(period))
+        await asyncio.sleep(2.5)
+        schedule.stop()
+        assert all(handle.cancelled() for handle in asyncio.get_running_loop()._scheduled)
+        await asyncio.sleep(60)
+
+    virtual(main())
+    assert sorted(seen) == [1.0, 1.0, 2.0]
