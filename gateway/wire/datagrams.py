@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from typing import Final
 
-from gateway.model.faults import LinkLost
 from gateway.wire.connect import os_fault
 
 WAITING: Final = 4096
@@ -68,6 +67,5 @@ def _bound(host: str, port: int, group: str) -> socket.socket:
             own.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
     except OSError as error:
         own.close()
-        fault = os_fault(f"udp {host}:{port}", error)
-        raise LinkLost(str(fault), code=fault.code) from error
+        raise os_fault(f"udp {host}:{port}", error) from error
     return own

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Self, cast
 
-from gateway.model.faults import Fault, LinkLost
+from gateway.model.faults import Fault
 from gateway.wire.connect import os_fault
 from gateway.wire.framing import Frames, Framing
 from gateway.wire.link import WRITE_BUFFER
@@ -205,8 +205,7 @@ async def open_listener(
     try:
         await server.__aenter__()
     except OSError as error:
-        fault = os_fault(f"{host}:{port}", error)
-        raise fault if isinstance(fault, LinkLost) else LinkLost(str(fault)) from error
+        raise os_fault(f"{host}:{port}", error) from error
     try:
         yield server
     finally:
