@@ -8,23 +8,11 @@ of module.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from gateway.model.faults import AuthFault, Busy, Fault, ProtocolFault, TagFault, Timeout
 from gateway.model.quality import Quality
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What an end code means to us."""
-
-    title: str
-    fault: type[Fault]
-    code: str
-    quality: Quality
-    narrow: bool = False
-    """True when a smaller or simpler read may succeed: only some of the devices are to blame."""
+from gateway.sdk.refusal import Refusal
 
 
 def _address(title: str) -> Refusal:
@@ -202,6 +190,4 @@ def refusal_fault(code: int, what: str) -> Fault:
     """Fault for end code ``code`` in answer to ``what``."""
     why = refusal(code)
     message = f"{what}: end code {code:04X} ({why.title})"
-    if why.fault in (Busy, ProtocolFault):
-        return why.fault(message, code=why.code)
-    return why.fault(message, code=why.code, quality=why.quality)
+    return why.as_fault(message)

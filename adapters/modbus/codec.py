@@ -14,6 +14,7 @@ import numpy as np
 from adapters.modbus.address import Area
 from gateway.model.faults import Busy, Fault, ProtocolFault, TagFault, Timeout
 from gateway.model.quality import Quality
+from gateway.sdk.refusal import Refusal
 
 READ_FUNCTIONS: Final[dict[Area, int]] = {Area.COIL: 1, Area.DISCRETE: 2, Area.HOLDING: 3, Area.INPUT: 4}
 """AP 6.1 to 6.4."""
@@ -190,18 +191,6 @@ def identity_length(frame: bytes, at: int) -> int | None:
     return end + 2 - at
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What an exception code of the device means to us (AP 7)."""
-
-    title: str
-    fault: type[Fault]
-    code: str
-    quality: Quality
-    narrow: bool = False
-    """True when a smaller read may succeed: only some of the addresses are to blame."""
-
-
 EXCEPTIONS: Final[dict[int, Refusal]] = {
     1: Refusal("illegal function", TagFault, "function_refused", Quality.FUNCTION_REFUSED),
     2: Refusal("illegal data address", TagFault, "address_refused", Quality.ADDRESS_REFUSED, narrow=True),
@@ -229,6 +218,4 @@ def refusal_fault(code: int, what: str) -> Fault:
     """Fault for exception ``code`` in answer to ``what``."""
     why = refusal(code)
     message = f"{what}: the device answers exception {code} ({why.title})"
-    if why.fault is Busy:
-        return Busy(message, code=why.code)
-    return why.fault(message, code=why.code, quality=why.quality)
+    return why.as_fault(message)

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import struct
-from typing import Final
-
 from adapters.modbus.config import ModbusDevice, ModbusTag
 from gateway.model.types import DataType, Value
+from gateway.wire.encoding import encode_number, encode_text
 from gateway.wire.registers import Field
 from gateway.wire.registers import Order as WireOrder
-
-_FORMATS: Final[dict[DataType, str]] = {
-    DataType.INT8: "<b", DataType.UINT8: "<B",
-    DataType.INT16: "<h", DataType.UINT16: "<H",
-    DataType.INT32: "<i", DataType.UINT32: "<I",
-    DataType.INT64: "<q", DataType.UINT64: "<Q",
-    DataType.FLOAT32: "<f", DataType.FLOAT64: "<d",
-}  # fmt: skip
 
 
 def places(device: ModbusDevice, tag: ModbusTag) -> tuple[int, ...]:
@@ -51,11 +40,11 @@ def encode(device: ModbusDevice, tag: ModbusTag, value: Value) -> bytes:
     data = bytearray(2 * tag.registers)
     spots = places(device, tag)
     if tag.length:
-        little = _text(tag, value)
+        little = encode_text(tag.name, tag.type, value, tag.length, tag.encoding)
     elif tag.type is DataType.BOOL:
         little = bytes((bool(value) << (tag.address.bit or 0) % 8,))
     else:
-        little = _number(tag, value)
+        little = encode_number(tag.name, tag.type, value, bcd=tag.encoding == "bcd")
     for spot, byte in zip(spots, little, strict=True):
         data[spot] = byte
     return bytes(data)
@@ -67,35 +56,3 @@ def mask(device: ModbusDevice, tag: ModbusTag) -> int:
     bit = tag.address.bit
     data[places(device, tag)[0]] = 0xFF if bit is None else 1 << bit % 8
     return int.from_bytes(data, "big")
-
-
-def _number(tag: ModbusTag, value: Value) -> bytes:
-    if isinstance(value, str | bytes):
-        raise ValueError(f"{tag.name} is a number, {value!r} is not")  # noqa: TRY004, one kind of error for all
-    real = tag.type in (DataType.FLOAT32, DataType.FLOAT64)
-    if not real and (not math.isfinite(value) or value != int(value)):
-        raise ValueError(f"{tag.name} holds whole numbers, {value} is none")
-    try:
-        if tag.encoding == "bcd":
-            digits = f"{int(value):0{2 * tag.type.width}d}"
-            if int(value) < 0 or len(digits) > 2 * tag.type.width:
-                raise ValueError(f"{tag.name} holds {2 * tag.type.width} digits, {value} does not fit")
-            return bytes.fromhex(digits)[::-1]
-        return struct.pack(_FORMATS[tag.type], value if real else int(value))
-    except (OverflowError, struct.error) as error:
-        raise ValueError(f"{tag.name} is {tag.type}, {value} does not fit") from error
-
-
-def _text(tag: ModbusTag, value: Value) -> bytes:
-    if isinstance(value, str) and tag.type is DataType.STRING:
-        try:
-            data = value.encode(tag.encoding or "utf-8")
-        except UnicodeEncodeError as error:
-            raise ValueError(f"{tag.name}: {tag.encoding} has no {value[error.start]!r}") from error
-    elif isinstance(value, bytes) and tag.type is DataType.BYTES:
-        data = value
-    else:
-        raise ValueError(f"{tag.name} is {tag.type}, {value!r} is not")
-    if len(data) > tag.length:
-        raise ValueError(f"{tag.name} holds {tag.length} bytes, {len(data)} do not fit")
-    return data.ljust(tag.length, b"\0")

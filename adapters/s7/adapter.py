@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, cast
+from typing import cast
 
 from adapters.s7.address import Area
 from adapters.s7.codec import ask_read
@@ -12,7 +12,8 @@ from adapters.s7.config import S7Connection, S7Device, S7Tag
 from adapters.s7.plan import S7Plan, make_plan
 from adapters.s7.refusals import refusal, refusal_fault
 from adapters.s7.session import S7Session
-from gateway.sdk import AuthFault, DeviceConfig, Fault, Limits, Probed, ProtocolFault, TagConfig, TagFault, Timeout
+from gateway.sdk import DeviceConfig, Fault, Limits, Probed, TagConfig, TagFault
+from gateway.sdk.probing import outcome
 from gateway.wire.connect import open_tcp
 
 
@@ -47,17 +48,4 @@ class S7Adapter:
                 words = f"speaks S7: PDU {session.pdu} bytes, {session.jobs} requests at a time"
                 return Probed("ok", words, await session.identify())
         except Fault as fault:
-            return Probed(_outcome(fault), str(fault))
-
-
-_OUTCOMES: Final[tuple[tuple[type[Fault], str], ...]] = (
-    (AuthFault, "auth"),
-    (ProtocolFault, "wrong_protocol"),
-    (Timeout, "timeout"),
-)
-
-
-def _outcome(fault: Fault) -> str:
-    if fault.code == "connect_timeout":
-        return "timeout"
-    return next((outcome for kind, outcome in _OUTCOMES if isinstance(fault, kind)), "refused")
+            return Probed(outcome(fault), str(fault))

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from adapters.s7 import codec
 from adapters.s7.exchange import Chunk, S7Exchange
-from adapters.s7.refusals import CLASSES, ERRORS, ITEMS, Refusal
+from adapters.s7.refusals import CLASSES, ERRORS, ITEMS
 from gateway.model.types import Value
+from gateway.sdk.refusal import Refusal
 from gateway.testing.conformance import Receiver, Subject, Vector
 
 _DB1: Final = (0x84, 1)

@@ -6,11 +6,11 @@ mean in practice for 1200 and 1500: Siemens entry 82212115 and the README's tabl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from gateway.model.faults import AuthFault, Busy, Fault, ProtocolFault, TagFault
 from gateway.model.quality import Quality
+from gateway.sdk.refusal import Refusal
 
 PUT_GET: Final = (
     "in TIA Portal: CPU properties, Protection & Security, Connection mechanisms, tick 'Permit access with PUT/GET "
@@ -20,18 +20,6 @@ OPTIMISED: Final = (
     "a 1200 or 1500 says so too of a block that has 'Optimized block access' ticked in its properties: untick it, "
     "compile and download"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What a code means to us."""
-
-    title: str
-    fault: type[Fault]
-    code: str
-    quality: Quality
-    narrow: bool = False
-    """True when a smaller read may succeed: only some of the bytes are to blame."""
 
 
 ITEMS: Final[dict[int, Refusal]] = {
@@ -113,6 +101,4 @@ def refusal_fault(code: int, what: str) -> Fault:
         message += f": PUT/GET is not permitted; {PUT_GET}"
     if why.code == "address_refused":
         message += f"; {OPTIMISED}"
-    if why.fault is Busy or why.fault is ProtocolFault:
-        return why.fault(message, code=why.code)
-    return why.fault(message, code=why.code, quality=why.quality)
+    return why.as_fault(message)

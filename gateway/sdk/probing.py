@@ -13,12 +13,11 @@ S = TypeVar("S")
 Identity = tuple[tuple[str, str], ...]
 
 OUTCOMES: Final[tuple[tuple[type[Fault], str], ...]] = (
-    (TagFault, "ok"),
     (AuthFault, "auth"),
     (ProtocolFault, "wrong_protocol"),
     (Timeout, "timeout"),
 )
-"""Fault → outcome; whoever refuses a tag in due form speaks the protocol. Any other fault: ``refused``."""
+"""Fault → outcome. Any other fault: ``refused``."""
 
 
 def outcome(fault: Fault) -> str:
@@ -37,5 +36,7 @@ async def probe_with(
     try:
         async with open_session() as session:
             return Probed("ok", detail, await question(session))
+    except TagFault as fault:  # whoever refuses a tag in due form speaks the protocol
+        return Probed("ok", str(fault))
     except Fault as fault:
         return Probed(outcome(fault), str(fault))

@@ -4,9 +4,8 @@ import asyncio
 import time
 
 from adapters.s7 import adapter
-from adapters.s7.adapter import _outcome
 from adapters.s7.simulator import Faults, Simulator
-from gateway.sdk import LinkLost, Probes
+from gateway.sdk import LinkLost, Probes, probing
 
 
 def test_a_cpu_that_answers(run, kit):
@@ -63,7 +62,7 @@ def test_what_a_probe_tells_apart(run, kit):
             assert "TSAP 03.07" in probed.detail
             assert (await outcome(port=web.sockets[0].getsockname()[1])).outcome == "wrong_protocol"
         assert (await adapter(kit.connection(sim)).probe(kit.device())).outcome == "refused"
-        assert _outcome(LinkLost("late", code="connect_timeout")) == "timeout"
+        assert probing.outcome(LinkLost("late", code="connect_timeout")) == "timeout"
         web.close()
 
     run(work)
