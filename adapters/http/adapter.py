@@ -9,7 +9,6 @@ from typing import Final, cast
 
 from gateway.model.types import DataType
 from gateway.sdk import ConfigFault, DeviceConfig, Limits, Node, Plan, Probed, Push, TagConfig, probe_with
-from gateway.wire.connect import tls_context
 from gateway.wire.serving import open_listener
 
 from .address import DocumentFormat
@@ -66,7 +65,7 @@ class HttpAdapter:
             async with open_listener(c.host, c.effective_port, framing, most=PEERS) as server:
                 yield Reception(c, server)
         else:
-            tls = tls_context(c.tls.ca, c.tls.certificate, c.tls.key, verify=c.tls.verify) if c.tls else None
+            tls = c.tls.context() if c.tls else None
             session = HttpSession(c, tls)
             try:
                 await session.connect()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
@@ -10,9 +9,10 @@ from pydantic import Field, model_validator
 from gateway.config.fields import Duration, Interval, Port, Secret, Size
 from gateway.model.types import DataType
 from gateway.sdk import Access, ConnectionConfig, DeviceConfig, Model, TagConfig
+from gateway.sdk.source_time import TimeFormat
+from gateway.sdk.tls import ClientTls
 
 from .address import Address, DocumentFormat
-from .times import TimeFormat
 
 OPEN: Final = "none"
 """Token of a receiver that takes posts from anybody."""
@@ -23,17 +23,8 @@ Target = Annotated[str, Field(max_length=2000, pattern=_TARGET)]
 FieldName = Annotated[str, Field(max_length=128, pattern=_FIELD)]
 
 
-class Tls(Model):
+class Tls(ClientTls):
     """Transport encryption. The server is verified unless told otherwise."""
-
-    ca: Path | None = None
-    """File of certificates that are trusted; default: those of the system."""
-    certificate: Path | None = None
-    """Our own certificate (PEM), where the server asks for one."""
-    key: Path | None = None
-    """Its private key (PEM)."""
-    verify: bool = True
-    """false: any certificate is taken; for the commissioning table only."""
 
 
 class Basic(Model):

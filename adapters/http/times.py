@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any, Final
 
-EARLIEST: Final = 946_684_800_000_000_000
-"""2000-01-01: whoever says an earlier time has a clock that was never set."""
-LATEST: Final = 4_102_444_800_000_000_000
-"""2100-01-01."""
+from gateway.sdk.source_time import FACTORS, TimeFormat, credible
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class TimeFormat(StrEnum):
-    """How a time is written."""
-
-    S = "s"
-    MS = "ms"
-    US = "us"
-    NS = "ns"
-    ISO8601 = "iso8601"
-
-
-FACTORS: Final = {TimeFormat.S: 10**9, TimeFormat.MS: 10**6, TimeFormat.US: 10**3, TimeFormat.NS: 1}
-"""ns of one unit."""
 
 
 def read_time(value: Any, form: TimeFormat) -> int:
@@ -33,7 +16,7 @@ def read_time(value: Any, form: TimeFormat) -> int:
         time = _iso(value) if form is TimeFormat.ISO8601 else _number(value, FACTORS[form])
     except (ValueError, OverflowError, TypeError):
         return 0
-    return time if EARLIEST <= time < LATEST else 0
+    return credible(time)
 
 
 def _number(value: Any, factor: int) -> int:

@@ -13,7 +13,7 @@ from adapters.modbus.plan import ModbusPlan, make_plan, quiet_time
 from adapters.modbus.session import ModbusSession
 from gateway.sdk import DeviceConfig, Fault, Limits, Probed, TagConfig, Timeout
 from gateway.sdk.probing import outcome
-from gateway.wire.connect import open_dialled, open_tcp, tls_context
+from gateway.wire.connect import open_dialled, open_tcp
 from gateway.wire.link import StreamLink
 
 
@@ -48,7 +48,7 @@ class ModbusAdapter:
             )
         if c.transport.listens:
             return open_dialled(c.host or "127.0.0.1", c.port, c.dial_in, min_gap=gap, pause=pause)
-        tls = tls_context(c.tls.ca, c.tls.certificate, c.tls.key, verify=c.tls.verify) if c.tls else None
+        tls = c.tls.context() if c.tls else None
         return open_tcp(c.host, c.port, c.timeout, tls=tls, source=c.source or None, min_gap=gap, pause=pause)
 
     async def probe(self, device: DeviceConfig) -> Probed:

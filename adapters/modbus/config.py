@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -12,7 +11,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from adapters.modbus.address import Address
 from gateway.config.fields import Duration, Port
 from gateway.model.types import DataType
-from gateway.sdk import Access, ConnectionConfig, DeviceConfig, Model, TagConfig
+from gateway.sdk import Access, ConnectionConfig, DeviceConfig, TagConfig
+from gateway.sdk.tls import ClientTls
 
 _ALIASES: Final = {"big": "ABCD", "little": "DCBA", "big_swapped": "BADC", "little_swapped": "CDAB"}
 
@@ -62,17 +62,8 @@ Order = Annotated[ByteOrder, BeforeValidator(_order)]
 """ABCD (or big), DCBA (little), BADC (big_swapped), CDAB (little_swapped)."""
 
 
-class Tls(Model):
+class Tls(ClientTls):
     """MODBUS/TCP Security: TLS below the same frames."""
-
-    ca: Path | None = None
-    """File of certificates that are trusted; default: those of the system."""
-    certificate: Path | None = None
-    """Our own certificate (PEM), where the device asks for one."""
-    key: Path | None = None
-    """Its private key (PEM)."""
-    verify: bool = True
-    """false: any certificate is taken; for the commissioning table only."""
 
 
 class ModbusConnection(ConnectionConfig):

@@ -14,7 +14,7 @@ from adapters.mqtt.plan import make_plan
 from adapters.mqtt.session import MqttSession
 from adapters.mqtt.topics import unshared
 from gateway.sdk import AuthFault, DeviceConfig, Fault, Limits, Node, Plan, Probed, ProtocolFault, TagConfig
-from gateway.wire.connect import open_tcp, tls_context
+from gateway.wire.connect import open_tcp
 
 
 class MqttAdapter:
@@ -48,7 +48,7 @@ class MqttAdapter:
         self, client_id: str, known: set[bytes], *, clean: bool
     ) -> AsyncIterator[tuple[MqttSession, Answer]]:
         c = self.connection
-        tls = tls_context(c.tls.ca, c.tls.certificate, c.tls.key, verify=c.tls.verify) if c.tls else None
+        tls = c.tls.context() if c.tls else None
         async with open_tcp(c.host, c.effective_port, c.timeout, tls=tls) as link:
             session = MqttSession(c, link, known)
             found = await session.connect(client_id, clean=clean)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from datetime import tzinfo
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from adapters.mqtt.address import WHOLE, Address
 from adapters.mqtt.codec import V5, V311
-from adapters.mqtt.times import TimeFormat, parse_zone
+from adapters.mqtt.times import parse_zone
 from adapters.mqtt.topics import check_filter
 from gateway.config.fields import Duration, Interval, Port, Secret, Size
 from gateway.model.types import DataType
 from gateway.sdk import Access, ConnectionConfig, DeviceConfig, Model, TagConfig
+from gateway.sdk.source_time import TimeFormat
+from gateway.sdk.tls import ClientTls
 
 TopicFilter = Annotated[str, AfterValidator(check_filter)]
 _LEVEL: Final = r"^[^/+#\x00-\x1f\x7f]*$"
@@ -25,17 +26,8 @@ LONGEST_SESSION: Final = 4_294_967_294
 """Seconds: MQTT 5.0 clause 3.1.2.11.2; one more would mean for ever."""
 
 
-class Tls(Model):
+class Tls(ClientTls):
     """Transport encryption. The broker is verified unless told otherwise."""
-
-    ca: Path | None = None
-    """File of certificates that are trusted; default: those of the system."""
-    certificate: Path | None = None
-    """Our own certificate (PEM), where the broker asks for one."""
-    key: Path | None = None
-    """Its private key (PEM)."""
-    verify: bool = True
-    """false: any certificate is taken; for the commissioning table only."""
 
 
 class MqttConnection(ConnectionConfig):

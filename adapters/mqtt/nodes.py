@@ -13,9 +13,9 @@ from typing import ClassVar, Final, NamedTuple, cast
 from adapters.mqtt.config import MqttDevice, MqttTag
 from adapters.mqtt.payload import Delivery
 from adapters.mqtt.sparkplug import Metric, Payload, decode, rebirth
-from adapters.mqtt.times import credible
 from gateway.model.faults import LinkLost, ProtocolFault
 from gateway.sdk import Feed, Quality, Value
+from gateway.sdk.source_time import credible
 
 NAMESPACE: Final = "spBv1.0"
 SEQUENCE: Final = 256

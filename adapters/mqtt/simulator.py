@@ -17,11 +17,11 @@ from adapters.mqtt.config import MqttConnection, MqttDevice, MqttTag, PayloadFor
 from adapters.mqtt.plan import filters
 from adapters.mqtt.simulated import Broker, Counters, Faults
 from adapters.mqtt.simulated_node import SimulatedNode
-from adapters.mqtt.times import FACTORS, TimeFormat
 from adapters.mqtt.topics import unshared
 from gateway.model.types import Value
 from gateway.sdk import ConfigFault
 from gateway.sdk.simulator import raw_value
+from gateway.sdk.source_time import FACTORS, TimeFormat
 
 __all__ = ["Counters", "Faults", "Machine", "Simulator"]
 

@@ -1,6 +1,6 @@
 """What a device says about the time of its values, as ns since the Unix epoch; 0 when it says nothing credible.
 
-Pure. A clock that was never set (1970), or that is off by decades, is no time: the gateway's own then stands.
+Pure. Which times to believe: `gateway.sdk.source_time`.
 """
 
 from __future__ import annotations
@@ -8,33 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from enum import StrEnum
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-EARLIEST: Final = 946_684_800_000_000_000
-"""2000-01-01: whoever says an earlier time has a clock that was never set."""
-LATEST: Final = 4_102_444_800_000_000_000
-"""2100-01-01."""
+from gateway.sdk.source_time import EARLIEST, FACTORS, LATEST, TimeFormat, credible
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SECOND: Final = timedelta(seconds=1)
 _OFFSET: Final = re.compile(r"([+-])(\d{2}):?(\d{2})")
 _LEAP: Final = re.compile(r"(T\d{2}:\d{2}:)60", re.IGNORECASE)
-
-
-class TimeFormat(StrEnum):
-    """How a time is written."""
-
-    S = "s"
-    MS = "ms"
-    US = "us"
-    NS = "ns"
-    ISO8601 = "iso8601"
-
-
-FACTORS: Final = {TimeFormat.S: 10**9, TimeFormat.MS: 10**6, TimeFormat.US: 10**3, TimeFormat.NS: 1}
-"""ns of one unit."""
 
 
 def parse_zone(text: str) -> tzinfo:
@@ -47,11 +30,6 @@ def parse_zone(text: str) -> tzinfo:
         return ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"{text!r} is no time zone: write Asia/Shanghai, UTC or +08:00") from None
-
-
-def credible(time: int) -> int:
-    """Return a time, ns since the epoch, or 0 for one that no working clock shows."""
-    return time if EARLIEST <= time < LATEST else 0
 
 
 def reader(form: TimeFormat, zone: tzinfo) -> Callable[[Any], int]:

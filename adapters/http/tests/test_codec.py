@@ -13,9 +13,10 @@ from adapters.http.codec import Exchange, retry_after, status_fault
 from adapters.http.documents import ABSENT, decode, find, judge, members
 from adapters.http.posts import Refused, parse, request_framing
 from adapters.http.simulator import Simulator
-from adapters.http.times import TimeFormat, read_time
+from adapters.http.times import read_time
 from gateway.model.types import DataType
 from gateway.sdk import Fault, ProtocolFault, Quality
+from gateway.sdk.source_time import TimeFormat
 from gateway.wire.framing import Frames
 
 NAMES = st.text(min_size=1, max_size=12)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.mqtt.times import EARLIEST, LATEST, TimeFormat, parse_zone, reader
+from adapters.mqtt.times import parse_zone, reader
+from gateway.sdk.source_time import EARLIEST, LATEST, TimeFormat
 
 NOON = 1_764_072_000_000_000_000  # 2025-11-25T12:00:00Z
 
