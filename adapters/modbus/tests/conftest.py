@@ -1,34 +1,18 @@
 """What the tests of this adapter share: a loop, and short ways to a connection, a device, tags and their values."""
 
-import asyncio
 from contextlib import asynccontextmanager
 
-import numpy as np
 import pytest
-import uvloop
 
 from adapters.modbus import adapter, models
 from adapters.modbus.simulator import Simulator
-from gateway.model.types import DTYPES, DataType
-from gateway.sdk import Readings
+from gateway.testing.polled import poll, run_alone, values
 
 
 @pytest.fixture
 def run():
     """Run a coroutine function in a loop of its own, and see that it leaves no task behind."""
-
-    def start(work, *arguments):
-        async def whole():
-            async with asyncio.timeout(30):
-                await work(*arguments)
-            for _ in range(3):
-                await asyncio.sleep(0)
-            assert asyncio.all_tasks() == {asyncio.current_task()}
-
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(whole())
-
-    return start
+    return run_alone
 
 
 class Kit:
@@ -54,38 +38,14 @@ class Kit:
     def registers(cls, count, first=0):
         return [cls.tag(f"hr:{first + place}") for place in range(count)]
 
-    @staticmethod
-    def values(plan, out, tags):
-        """Value by tag name, or the quality of what failed."""
-        bad = []
-        packed = plan.table.packed(out.image, bad)
-        found = dict(plan.table.texts(out.image, bad))
-        at = 0
-        for kind, first, count in plan.table.layout.columns:
-            if kind.packed:
-                column = np.frombuffer(packed[at : at + count * kind.width].tobytes(), DTYPES[kind]).tolist()
-                found |= {
-                    first + place: bool(value) if kind is DataType.BOOL else value for place, value in enumerate(column)
-                }
-                at += count * kind.width
-        places = plan.table.layout.position
-        return {
-            tag.name: out.failures.get(place, "undecodable" if places[place] in bad else found[places[place]])
-            for place, tag in enumerate(tags)
-        }
+    values = staticmethod(values)
+    poll = staticmethod(poll)
 
     @classmethod
     @asynccontextmanager
     async def session(cls, sim, **more):
         async with adapter(cls.connection(sim, **more)).open() as session:
             yield session
-
-    @classmethod
-    async def poll(cls, session, plan, tags, out=None):
-        out = out or Readings(len(tags), plan.table)
-        out.clear()
-        await session.read(plan, out)
-        return cls.values(plan, out, tags)
 
 
 @pytest.fixture
