@@ -23,6 +23,7 @@ from adapters.mc.codec import (
 from adapters.mc.endcodes import END_CODES, RANGES, refusal
 from adapters.mc.exchange import Exchange
 from gateway.testing.conformance import Receiver, Subject, Vector
+from gateway.testing.conformance.limits import chosen
 
 D, W, M, X, Y, TN = (AREAS[name] for name in ("D", "W", "M", "X", "Y", "TN"))
 B = Code.BINARY
@@ -97,16 +98,7 @@ def _tag(name: str, address: str, kind: str = "uint16", **more: Any) -> dict[str
 
 
 def _matrix() -> list[tuple[dict[str, Any], list[Any]]]:
-    limits: dict[str, list[Any]] = {
-        "int16": [-32768, 32767, -1, 0],
-        "uint16": [0, 65535, 1],
-        "int32": [-(2**31), 2**31 - 1, -1],
-        "uint32": [0, 2**32 - 1, 0x01020304],
-        "int64": [-(2**63), 2**63 - 1, -1],
-        "uint64": [0, 2**64 - 1, 0x0102030405060708],
-        "float32": [-1.5, 3.4e38, 1e-38, float("nan"), float("inf")],
-        "float64": [-1.5, 1.7e308, 5e-324, float("nan"), float("-inf")],
-    }
+    limits = chosen("int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
     found: list[tuple[dict[str, Any], list[Any]]] = []
     for place, (kind, values) in enumerate(limits.items()):
         found += [

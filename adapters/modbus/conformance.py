@@ -22,6 +22,7 @@ from adapters.modbus.codec import (
 )
 from adapters.modbus.exchange import Exchange, RtuExchange, TcpExchange
 from gateway.testing.conformance import Receiver, Subject, Vector
+from gateway.testing.conformance.limits import chosen
 
 SERVICES = (
     ("6.1", ask_read(17, Area.COIL, 0x13, 0x13), "01 00 13 00 13", "01 03 CD 6B 05", "CD 6B 05"),
@@ -78,16 +79,7 @@ def _tag(name: str, address: str, kind: str = "uint16", **more: Any) -> dict[str
 
 
 def _matrix() -> list[tuple[dict[str, Any], list[Any]]]:
-    limits: dict[str, list[Any]] = {
-        "int16": [-32768, 32767, -1, 0],
-        "uint16": [0, 65535, 1],
-        "int32": [-(2**31), 2**31 - 1, -1],
-        "uint32": [0, 2**32 - 1, 0x01020304],
-        "int64": [-(2**63), 2**63 - 1, -1],
-        "uint64": [0, 2**64 - 1, 0x0102030405060708],
-        "float32": [-1.5, 3.4e38, 1e-38, float("nan"), float("inf")],
-        "float64": [-1.5, 1.7e308, 5e-324, float("nan"), float("-inf")],
-    }
+    limits = chosen("int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
     found: list[tuple[dict[str, Any], list[Any]]] = []
     place = 0
     for kind, values in limits.items():

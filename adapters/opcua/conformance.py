@@ -5,22 +5,15 @@ from __future__ import annotations
 import random
 import struct
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from adapters.opcua import services, vectors
 from adapters.opcua.client import Chunks
 from adapters.opcua.codec import Reader, node_id
 from adapters.opcua.services import Item
 from adapters.opcua.status import STATUS, fault, is_bad, quality
-from gateway.model.types import Value
 from gateway.testing.conformance import Receiver, Subject, Vector
-
-_MATRIX: Final[dict[str, list[Value]]] = {
-    "bool": [True, False], "int8": [-128, 127, -1], "uint8": [0, 255], "int16": [-32768, 32767, -1],
-    "uint16": [0, 65535], "int32": [-(2**31), 2**31 - 1, -1], "uint32": [0, 2**32 - 1],
-    "int64": [-(2**63), 2**63 - 1, -1], "uint64": [0, 2**64 - 1], "float32": [-1.5, 0.0, float("inf")],
-    "float64": [-1.5, 1.7e308, 5e-324, float("-inf")], "string": ["", "PLC 7", "星沙"], "bytes": [b"", b"\0\xff"],
-}  # fmt: skip
+from gateway.testing.conformance.limits import LIMITS
 
 
 class _Stream:
@@ -131,7 +124,7 @@ subject = Subject(
     at=lambda port: {"url": f"opc.tcp://127.0.0.1:{port}"},
     device={"scan": "50ms"},
     tags=[_tag(f"t{number}") for number in range(4)],
-    matrix=[({**_tag(f"m_{kind}", kind)}, values) for kind, values in _MATRIX.items()],
+    matrix=[({**_tag(f"m_{kind}", kind)}, values) for kind, values in LIMITS.items()],
     addresses=[
         "i=2258", "ns=2;s=Oil.Temperature", "nsu=http://plant.example/press;i=7", "ns=1;b=AQID", "/Objects/2:Press/Oil",
         "g=72962b91-fa75-4ae6-8d28-b404dc7daf63", "/Objects/nsu=http://a/b;Press/2:m&/s",
@@ -145,5 +138,4 @@ subject = Subject(
     mapped=_mapped,
     source_time=_clock,
     sans_io=("codec", "columns", "services", "values", "address", "status", "plan", "spread"),
-    harmful=("garble",),
 )  # fmt: skip
