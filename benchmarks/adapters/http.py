@@ -19,7 +19,7 @@ import time
 from contextlib import ExitStack
 from typing import Any, Final
 
-from benchmarks.adapters.mqtt import Receiver
+from benchmarks.adapters._receiver import Receiver
 from benchmarks.machine import run_folder
 from benchmarks.processes import Broker, Child, Gateway
 from gateway.reader import Frames, Reader
@@ -83,11 +83,11 @@ def measure(seconds: float, peers: int, batch: int) -> dict[str, object]:
         (folder / "gateway.yaml").write_text(json.dumps(configuration(port, broker.port, peers)))
         gateway = stack.enter_context(Gateway(folder, folder / "gateway.yaml"))
         time.sleep(2.0)
-        before = gateway.cpu_seconds()
+        before, began = gateway.cpu_seconds(), time.monotonic()
         numbers = [f"--post={port}", f"--peers={peers}", f"--batch={batch}", f"--seconds={seconds}"]
         command = [sys.executable, "-m", "benchmarks.adapters.http", *numbers]
         posted = stack.enter_context(Child("posters", command, folder)).hear()["sent"]
-        receiver.settle(2.0)
+        receiver.settle(2.0, began)
         used, memory = gateway.cpu_seconds() - before, gateway.memory_mb()[1]
         gateway.stop(10.0)
         time.sleep(0.5)
@@ -105,8 +105,7 @@ def measure(seconds: float, peers: int, batch: int) -> dict[str, object]:
 
 
 def _lost(receiver: Receiver, posted: list[int]) -> int:
-    receiver._client.disconnect()
-    receiver._client.loop_stop()
+    receiver.close()
     reader = Reader()
     seen: list[set[int]] = [set() for _ in posted]
     for topic, payload in receiver.messages:

@@ -22,7 +22,6 @@ import asyncio
 import json
 import random
 import sys
-import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -30,11 +29,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-
 from adapters.mc import adapter, models
 from adapters.mc.simulator import Simulator
+from benchmarks.adapters._receiver import Receiver
 from benchmarks.machine import Unfit, run_folder
 from benchmarks.processes import Broker, Child, Gateway
 from gateway.reader import Declared, Reader
@@ -112,29 +109,6 @@ async def serve(port: int) -> None:
         print(json.dumps({"port": plant.port}), flush=True)
         while await asyncio.to_thread(sys.stdin.readline):
             print(json.dumps({"requests": plant.counters.requests}), flush=True)
-
-
-class Receiver:
-    """Counts points as they arrive."""
-
-    def __init__(self, port: int) -> None:
-        self.messages: list[tuple[str, bytes]] = []
-        self._ready = threading.Event()
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, "receiver")
-        self.client.on_connect = lambda client, *_: client.subscribe("xingsha/v1/#", 1)
-        self.client.on_subscribe = lambda *_: self._ready.set()
-        self.client.on_message = lambda _client, _user, message: self.messages.append(
-            (message.topic, bytes(message.payload))
-        )
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-        if not self._ready.wait(20):
-            raise Unfit("the broker does not grant the receiver its subscription")
-
-    def close(self) -> None:
-        """Disconnect."""
-        self.client.disconnect()
-        self.client.loop_stop()
 
 
 def configuration(port: int, broker: int, scan: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from adapters.mqtt.codec import Connect, disconnect, text, variable
+from benchmarks.adapters._receiver import Receiver
 from benchmarks.machine import ROOT, Unfit, run_folder
 from benchmarks.processes import Broker, Child, Gateway
 from gateway.reader import Frames, Reader
@@ -77,36 +78,12 @@ def publish(port: int, qos: int, seconds: float, rate: int) -> int:
     return sent
 
 
-class Receiver:
-    """Keeps what arrives while the clock runs, and judges afterwards."""
-
-    def __init__(self, port: int) -> None:
-        self.messages: list[tuple[str, bytes]] = []
-        self.last = 0.0
-        self._ready = threading.Event()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "receiver", clean_session=False)
-        self._client.on_connect = lambda client, *_: client.subscribe("xingsha/v1/#", 1)
-        self._client.on_subscribe = lambda *_: self._ready.set()
-        self._client.on_message = self._take
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
-        if not self._ready.wait(20):
-            raise Unfit("the broker does not grant the receiver its subscription")
-
-    def _take(self, _client: object, _user: object, message: mqtt.MQTTMessage) -> None:
-        self.messages.append((message.topic, bytes(message.payload)))
-        if message.topic.endswith("/data"):
-            self.last = time.monotonic()
-
-    def settle(self, quiet: float) -> None:
-        """Wait until nothing has arrived for a while."""
-        while time.monotonic() - self.last < quiet:
-            time.sleep(0.1)
+class Judge(Receiver):
+    """Judges what has arrived."""
 
     def judge(self, sent: int) -> dict[str, Any]:
         """Count every ``n`` of every machine."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        self.close()
         reader, wrong = Reader(), 0
         seen: list[dict[int, int]] = [{} for _ in range(MACHINES)]
         gaps = 0
@@ -150,14 +127,14 @@ def run(seconds: float, qos: int = 1, rate: int = 0) -> dict[str, object]:
     """Measure for some seconds of publishing, and until all has arrived. ``rate``: messages/s; 0: as many as can be."""
     with run_folder() as folder, ExitStack() as stack:
         broker = stack.enter_context(Broker(folder))
-        receiver = Receiver(broker.port)
+        receiver = Judge(broker.port)
         (folder / "gateway.yaml").write_text(json.dumps(configuration(broker.port, qos)))
         gateway = stack.enter_context(Gateway(folder, folder / "gateway.yaml"))
         _subscribed(broker.port)
         idle, began = gateway.cpu_seconds(), time.monotonic()
         publisher = stack.enter_context(_publisher(folder, broker.port, qos, seconds, rate))
         sent = int(publisher.hear()["sent"])
-        receiver.settle(2.0)
+        receiver.settle(2.0, began)
         took, cpu = receiver.last - began, gateway.cpu_seconds() - idle
         memory = gateway.memory_mb()[1]
         gateway.stop(10.0)

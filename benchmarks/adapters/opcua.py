@@ -26,7 +26,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from benchmarks.adapters.mqtt import Receiver
+from benchmarks.adapters._receiver import Receiver
 from benchmarks.machine import ROOT, Unfit, run_folder
 from benchmarks.processes import Broker, Child, Gateway
 from gateway.reader import Frames, Reader
@@ -42,8 +42,7 @@ class Verifier(Receiver):
 
     def ticks(self) -> dict[str, Any]:
         """Count what is missing, wrong, out of order."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        self.close()
         reader = Reader()
         last = np.zeros(VARIABLES, np.int64)
         first = np.zeros(VARIABLES, np.int64)

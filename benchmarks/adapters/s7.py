@@ -16,18 +16,16 @@ import argparse
 import asyncio
 import json
 import sys
-import threading
 import time
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 
 from adapters.s7 import adapter, models
 from adapters.s7.simulator import Simulator
+from benchmarks.adapters._receiver import Receiver
 from benchmarks.machine import ROOT, Unfit, run_folder
 from benchmarks.processes import Broker, Child, Gateway
 from gateway.model.view import FrameView
@@ -83,36 +81,12 @@ async def serve(devices: int, layout: str) -> None:
             )
 
 
-class Receiver:
-    """Keeps what arrives while the clock runs, and judges afterwards."""
-
-    def __init__(self, port: int) -> None:
-        self.messages: list[tuple[str, bytes]] = []
-        self.last = 0.0
-        self._ready = threading.Event()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "receiver", clean_session=False)
-        self._client.on_connect = lambda client, *_: client.subscribe("xingsha/v1/#", 1)
-        self._client.on_subscribe = lambda *_: self._ready.set()
-        self._client.on_message = self._take
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
-        if not self._ready.wait(20):
-            raise Unfit("the broker does not grant the receiver its subscription")
-
-    def _take(self, _client: object, _user: object, message: mqtt.MQTTMessage) -> None:
-        self.messages.append((message.topic, bytes(message.payload)))
-        if message.topic.endswith("/data"):
-            self.last = time.monotonic()
-
-    def settle(self, quiet: float) -> None:
-        """Wait until nothing has arrived for a while."""
-        while time.monotonic() - self.last < quiet:
-            time.sleep(0.1)
+class Judge(Receiver):
+    """Judges what has arrived."""
 
     def judge(self, step: int) -> dict[str, Any]:
         """Every value of every tag must be ``step`` reads behind the one before."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        self.close()
         reader = Reader()
         seen: dict[str, list[np.ndarray[Any, Any]]] = {}
         bad, parts, gaps = 0, 0, set()
@@ -171,7 +145,7 @@ def run(seconds: float, devices: int = 10, layout: str = "scattered", scan: str 
     per_poll = requests(layout)
     with run_folder() as folder, ExitStack() as stack:
         broker = stack.enter_context(Broker(folder))
-        receiver = Receiver(broker.port)
+        receiver = Judge(broker.port)
         cpus = stack.enter_context(_cpus(folder, devices, layout))
         ports = cpus.hear()["ports"]
         (folder / "gateway.yaml").write_text(json.dumps(configuration(ports, broker.port, layout, scan)))
@@ -188,7 +162,7 @@ def run(seconds: float, devices: int = 10, layout: str = "scattered", scan: str 
         after, cpu, took = cpus.ask("mark"), gateway.cpu_seconds() - cpu, time.monotonic() - began
         memory = gateway.memory_mb()[1]
         gateway.stop(20.0)
-        receiver.settle(2.0)
+        receiver.settle(2.0, began)
         reads = after["reads"] - before["reads"]
         points = reads / per_poll * TAGS
         return {
