@@ -225,6 +225,11 @@ def test_a_silent_server_is_found_out(run, kit, made, sim):
 
             with pytest.raises(Timeout):
                 await silent()
+            sim.silent = False
+            count = len(feed.told["t0"])
+            async with kit.subscribed(opcua, feed) as (session, _):
+                await until(lambda: len(feed.told["t0"]) > count)
+                assert not session.channel.resumed, "half a renewal is nothing to come back to"
 
     run(work)
 
