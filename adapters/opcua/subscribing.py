@@ -39,7 +39,7 @@ class Subscriber:
 
     def __init__(self, session_timeout: float) -> None:
         self.complete = False
-        """All subscriptions are made: worth coming back to."""
+        """All subscriptions are made, and bring messages: worth coming back to."""
         self._session_timeout = session_timeout
         self._subscriptions: dict[int, Subscription] = {}
         self._members: list[Feed] = []
@@ -83,6 +83,7 @@ class Subscriber:
         members = list(feeds)
         self._resumed = server.channel.resumed and self.complete and self._members == members
         if self._resumed:
+            self.complete = False  # until a message shows that the server has found its way to this connection
             for subscription in list(self._subscriptions.values()):
                 await self._catch_up(subscription)
         else:
@@ -154,6 +155,7 @@ class Subscriber:
         if subscription is None:
             return  # one that was made anew in the meantime
         subscription.heard(asyncio.get_running_loop().time())
+        self.complete = True
         if published.status:
             await self._renew(subscription, published.status)
             return

@@ -103,7 +103,7 @@ def test_wrong_options(plant):
     assert "--option" in command(*at, "-o", "parity=[", fails=ConfigFault)
     assert "unit" in command(*at, "--unit", 300, fails=ConfigFault)
     assert "needs host" in command(*MODBUS, fails=ConfigFault)
-    assert "say which adapter with --adapter: modbus, " in command("--host", "127.0.0.1", fails=ConfigFault)
+    assert "say which adapter with --adapter: http, mc, modbus, " in command("--host", "127.0.0.1", fails=ConfigFault)
     assert "needs serial_port" in command(*MODBUS, "-o", "transport=rtu", fails=ConfigFault)
     assert "--adapter" in command(*at, "--adapter", "unknown", fails=ConfigFault)
     other = command(*at, "--port", plant.port, "-o", "timeout=200ms", "-o", "base=1", "--unit", 1)

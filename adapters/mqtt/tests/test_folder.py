@@ -31,7 +31,7 @@ from gateway.sdk.manifest import manifests
 
 FOLDER = Path(package.__file__).parent
 MODULES = sorted(FOLDER.glob("*.py"))
-SIMULATION = {"simulator", "simulated", "simulated_node"}
+SIMULATION = {"simulator", "simulated", "simulated_node", "conformance"}
 
 
 def test_the_manifest_tells_the_truth(kit):

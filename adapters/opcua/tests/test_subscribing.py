@@ -386,8 +386,7 @@ def test_a_subscription_that_ended_while_the_connection_was_cut(run, kit, made, 
         async with sim:
             device, tags = sim.device(kit.device()), tags_of(kit, 1)
             device.set(tags[0], 1.0)
-            opcua = made(sim)
-            feed = kit.feed(opcua, tags)
+            feed = kit.feed(opcua := made(sim), tags)
             async with kit.subscribed(opcua, feed) as (session, _):
                 await until(lambda: feed.last("t0") == 1.0)
                 subscription, channel = subscription_of(session), session.channel

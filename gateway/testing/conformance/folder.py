@@ -175,7 +175,7 @@ def typed_config(manifest: Manifest, subject: Subject) -> str:  # noqa: ARG001
                 if len(field.description or "") < 8:
                     raise Short(f"{one.__name__}.{name} is not described", "write a docstring below the field")
                 secret = re.search(r"(password|token|secret|passphrase|api_key)$", name)
-                if secret and SecretStr not in _parts(field.annotation):
+                if secret and field.annotation is not bool and SecretStr not in _parts(field.annotation):
                     raise Short(f"{one.__name__}.{name} is no Secret", "give it the type gateway.config.fields.Secret")
     return f"{count} settings in {len(seen)} models"
 
@@ -185,7 +185,9 @@ def address_syntax(manifest: Manifest, subject: Subject) -> str:
     tag = manifest.load().models.tag
     sample = dict(subject.tags[0])
     _ = tag.model_validate(sample)
-    kind = next((part for part in _parts(tag.model_fields["address"].annotation) if isinstance(part, type)), str)
+    field = tag.model_fields["address"]
+    kinds = [part for part in (*_parts(field.annotation), *field.metadata) if isinstance(part, type)]
+    kind = next((part for part in kinds if hasattr(part, "parse")), str)
     parse = getattr(kind, "parse", None)
     if parse is None:
         raise Short(f"addresses are {kind.__name__}", "give addresses a type of their own, with parse() and str()")
