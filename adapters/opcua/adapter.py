@@ -29,7 +29,8 @@ BUILD: Final = {"product": 2261, "vendor": 2263, "version": 2264}
 class OpcUaAdapter:
     """One server, and the session that this gateway has with it."""
 
-    limits = Limits(sessions=1, in_flight=1)
+    limits = Limits(sessions=1, in_flight=2)
+    """A subscription is looked after while a poll, a command or the history is under way."""
 
     def __init__(self, connection: OpcUaConnection) -> None:
         self.connection = connection

@@ -34,36 +34,15 @@ _STEP: Final = re.compile(r"/(?:(\d{1,5}):|nsu=([^;]+);)?((?:[^/&]|&.)+)", re.DO
 _LETTERS: Final[dict[type, str]] = {int: "i", str: "s", UUID: "g", bytes: "b"}
 
 
-@dataclass(frozen=True, slots=True)
-class NodeAddress:
-    """One node, by its id."""
-
-    namespace: Namespace
-    identifier: Identifier
-
-    def __str__(self) -> str:
-        letter = _LETTERS[type(self.identifier)]
-        text = b64encode(self.identifier).decode() if isinstance(self.identifier, bytes) else str(self.identifier)
-        return f"{_prefix(self.namespace)}{letter}={text}"
-
-
-@dataclass(frozen=True, slots=True)
-class PathAddress:
-    """One node, by the browse names that lead to it from the root folder."""
-
-    steps: tuple[Step, ...]
-
-    def __str__(self) -> str:
-        return "".join(f"/{_step_prefix(namespace)}{_escaped(name)}" for namespace, name in self.steps)
-
-
 class Address:
-    """The field type of a tag's address: reads either kind."""
+    """Where a node is: a `NodeAddress` or a `PathAddress`."""
+
+    __slots__ = ()
 
     @staticmethod
-    def parse(value: object) -> NodeAddress | PathAddress:
+    def parse(value: object) -> Address:
         """Read an address. Raises ValueError that says what is expected."""
-        if isinstance(value, NodeAddress | PathAddress):
+        if isinstance(value, Address):
             return value
         if not isinstance(value, str) or not value or len(value) > LONGEST:
             raise ValueError(EXPECTED)
@@ -76,6 +55,29 @@ class Address:
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
         return {"x-what": "address", "examples": ["ns=2;s=Oil.Temperature"], "type": "string"}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAddress(Address):
+    """One node, by its id."""
+
+    namespace: Namespace
+    identifier: Identifier
+
+    def __str__(self) -> str:
+        letter = _LETTERS[type(self.identifier)]
+        text = b64encode(self.identifier).decode() if isinstance(self.identifier, bytes) else str(self.identifier)
+        return f"{_prefix(self.namespace)}{letter}={text}"
+
+
+@dataclass(frozen=True, slots=True)
+class PathAddress(Address):
+    """One node, by the browse names that lead to it from the root folder."""
+
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        return "".join(f"/{_step_prefix(namespace)}{_escaped(name)}" for namespace, name in self.steps)
 
 
 def _node(text: str) -> NodeAddress:

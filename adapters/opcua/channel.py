@@ -171,12 +171,12 @@ async def open_channel(
 
 def _guard_password(client: SessionClient, connection: OpcUaConnection) -> None:
     """Refuse to send a password that anyone on the way could read. Raises ConfigFault."""
-    if connection.password is None or connection.plain_password:
+    if connection.password is None or connection.login_in_clear:
         return
     encrypted = connection.secure and connection.mode is Mode.SIGN_AND_ENCRYPT
     if not encrypted and client.password_in_clear:
         raise ConfigFault(
-            f"{connection.url}: the password would travel in clear: choose a security policy, or plain_password: true",
+            f"{connection.url}: the password would travel in clear: choose a security policy, or login_in_clear: true",
             code="password_in_clear",
         )
 

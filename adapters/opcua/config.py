@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from adapters.opcua.address import Address, NodeAddress, PathAddress
+from adapters.opcua.address import Address
 from gateway.config.fields import Deadband, Duration, Interval, Secret
 from gateway.model.types import DataType
 from gateway.sdk import ConnectionConfig, DeviceConfig, TagConfig
@@ -77,7 +77,7 @@ class OpcUaConnection(ConnectionConfig):
     """User name; without user and user_certificate the session is anonymous."""
     password: Annotated[Secret, Field(max_length=1024)] | None = None
     """Password; write ${env:NAME} or ${file:path}."""
-    plain_password: bool = False
+    login_in_clear: bool = False
     """true: the password may travel readable by anyone, where the server wants it so and nothing is encrypted."""
     user_certificate: Path | None = None
     """Certificate of a user (DER or PEM), in place of user and password."""
@@ -156,7 +156,7 @@ class OpcUaDevice(DeviceConfig):
 class OpcUaTag(TagConfig):
     """One variable of a server."""
 
-    address: Annotated[NodeAddress | PathAddress, Address]
+    address: Address
     """nsu=http://plant.example/press;s=Oil, ns=2;i=1001, or a path: /Objects/2:Press/2:Oil."""
     index: Annotated[str, Field(max_length=64, pattern=r"^(\d{1,9}(:\d{1,9})?(,\d{1,9}(:\d{1,9})?)*)?$")] = ""
     """Part of an array: 3 (the fourth element), 0:2."""

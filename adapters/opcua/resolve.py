@@ -9,14 +9,13 @@ from typing import Any, Final
 from asyncua import ua
 
 from adapters.opcua import services, status
-from adapters.opcua.address import Namespace, NodeAddress, PathAddress
+from adapters.opcua.address import Address, Namespace, NodeAddress, PathAddress
 from adapters.opcua.channel import Channel
 from adapters.opcua.codec import node_id
 from adapters.opcua.config import OpcUaConnection
 from adapters.opcua.plan import PROFILES
 from gateway.sdk import Quality
 
-Address = NodeAddress | PathAddress
 Found = bytes | Quality
 """Encoded node id, or why there is none."""
 
@@ -86,10 +85,11 @@ class Server:
                 index = self.index(address.namespace)
                 missing = Quality.ADDRESS_REFUSED
                 found[address] = missing if index is None else node_id(index, address.identifier)
-            elif None in map(self.index, (namespace for namespace, _ in address.steps)):
-                found[address] = Quality.ADDRESS_REFUSED
-            else:
-                paths.append(address)
+            elif isinstance(address, PathAddress):
+                if None in map(self.index, (namespace for namespace, _ in address.steps)):
+                    found[address] = Quality.ADDRESS_REFUSED
+                else:
+                    paths.append(address)
         for first in range(0, len(paths), self.bounds.paths):
             found.update(await self._translate(paths[first : first + self.bounds.paths]))
         self._known.update({address: node for address, node in found.items() if isinstance(node, bytes)})

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.opcua import services, status
+from adapters.opcua.address import Address
 from adapters.opcua.channel import Channel
 from adapters.opcua.config import OpcUaConnection, OpcUaTag
 from adapters.opcua.history import read_history
 from adapters.opcua.plan import OpcUaPlan
-from adapters.opcua.resolve import Address, Server
+from adapters.opcua.resolve import Server
 from adapters.opcua.spread import Places, kinds_of, spread
 from adapters.opcua.status import Refused
 from adapters.opcua.subscribing import Subscriber

@@ -24,7 +24,7 @@ from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.server.server import Server
 from asyncua.ua.attribute_ids import AttributeIds
 
-from adapters.opcua.address import Namespace, NodeAddress, PathAddress
+from adapters.opcua.address import Address, Namespace, NodeAddress, PathAddress
 from adapters.opcua.config import OpcUaConnection, OpcUaDevice, OpcUaTag
 from adapters.opcua.resolve import made_id
 from adapters.opcua.trust import Pki
@@ -216,7 +216,7 @@ class Simulator:
         self.user, self.password = user, password
         self._pki = pki
         self._pending: list[tuple[OpcUaTag, Value, Moment, int]] = []
-        self._nodes: dict[NodeAddress | PathAddress, ua.NodeId] = {}
+        self._nodes: dict[Address, ua.NodeId] = {}
         self._highest = 0
         self._device = Device(self)
 
@@ -324,9 +324,13 @@ class Simulator:
         assert self.server is not None, "the simulator is not started"
         return self.server
 
-    def _number(self, address: NodeAddress | PathAddress) -> None:
+    def _number(self, address: Address) -> None:
         """Have all the namespaces that addresses name by index, before those named by URI are added."""
-        spaces = [address.namespace] if isinstance(address, NodeAddress) else [space for space, _ in address.steps]
+        spaces: list[Namespace] = []
+        if isinstance(address, NodeAddress):
+            spaces = [address.namespace]
+        elif isinstance(address, PathAddress):
+            spaces = [space for space, _ in address.steps]
         for space in spaces:
             if isinstance(space, int):
                 while self._highest < space:
@@ -348,6 +352,7 @@ class Simulator:
             name = f"{identifier}"
             node_id = made_id(identifier, index)
         else:
+            assert isinstance(address, PathAddress)
             parent = server.get_node(ROOT)
             for space, step in address.steps[:-1]:
                 parent = self._child(parent, self._index(space), step)

@@ -46,8 +46,8 @@ class Subscriber:
         self._safe: dict[tuple[int, int], None] = {}
         """Messages (subscription, sequence number) that are in the journal, to be acknowledged."""
         self._resumed = False
-        self._settled: asyncio.Future[None] | None = None
-        """After the session was resumed: done when all that the server kept has arrived."""
+        self._settled: asyncio.Future[bool] | None = None
+        """Of a session that was resumed: true when all that the server kept has arrived; false: it never will."""
         self._renewals = 0
         self._retest_at = self._refresh_at = math.inf
         self._waiting = 2
@@ -62,8 +62,8 @@ class Subscriber:
 
     async def bridged(self, feed: Feed, span: int) -> bool:
         """True when the server kept, and has sent since, all that happened in an interruption of ``span`` ns."""
-        if self._resumed and self._settled is not None:
-            await self._settled
+        if not self._resumed or self._settled is None or not await asyncio.shield(self._settled):
+            return False
         return self._resumed and any(
             feed in subscription.feeds and subscription.covers(feed, span / 1e9)
             for subscription in self._subscriptions.values()
@@ -72,6 +72,14 @@ class Subscriber:
     async def run(self, server: Server, feeds: Feeds) -> NoReturn:
         """Make subscriptions, or go on with those that are there; then serve until a fault. Raises a Fault."""
         self._server, self._feeds = server, feeds
+        settled = self._settled = asyncio.get_running_loop().create_future()
+        try:
+            await self._run(server, feeds)
+        finally:
+            if not settled.done():
+                settled.set_result(False)
+
+    async def _run(self, server: Server, feeds: Feeds) -> NoReturn:
         members = list(feeds)
         self._resumed = server.channel.resumed and self.complete and self._members == members
         if self._resumed:
@@ -89,7 +97,6 @@ class Subscriber:
     async def _serve(self, feeds: Feeds) -> NoReturn:
         loop = asyncio.get_running_loop()
         pending: dict[asyncio.Future[Any], int] = {}
-        self._settled = loop.create_future()
         self._retest_at = loop.time() + RETEST
         longest = max((one.interval for one in self._subscriptions.values()), default=0.0)
         self._refresh_at = loop.time() + 2 * longest if self._resumed else math.inf
@@ -105,7 +112,7 @@ class Subscriber:
                     await self._take(future, pending.pop(future))
                 await self._chores(loop.time())
         finally:
-            for future in (*pending, self._settled):
+            for future in pending:
                 future.cancel()
 
     def _due(self) -> float:
@@ -120,7 +127,7 @@ class Subscriber:
             for subscription in every:
                 await self._refresh(subscription)
             if self._settled is not None and not self._settled.done():
-                self._settled.set_result(None)
+                self._settled.set_result(True)
         for subscription in every:
             if subscription.stale_at <= now:
                 await self._renew(subscription, TIMED_OUT)
@@ -308,6 +315,7 @@ class Subscriber:
 
     async def _renew(self, subscription: Subscription, code: int) -> None:
         """Replace a subscription that has ended: what happened until then is an interruption. Raises a Fault."""
+        self.complete = False  # a session that ends in the middle of this is not worth coming back to
         self._subscriptions.pop(subscription.id, None)
         self._resumed = False
         self._renewals += 1
@@ -317,6 +325,7 @@ class Subscriber:
         for feed in subscription.feeds:
             feed.fail(LinkLost(words))
         await self._create(subscription)
+        self.complete = True
 
     async def _delete(self, subscription: Subscription) -> None:
         request = ua.DeleteSubscriptionsRequest()

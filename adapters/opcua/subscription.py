@@ -8,10 +8,10 @@ from typing import Final, cast
 import numpy as np
 import numpy.typing as npt
 
+from adapters.opcua.address import Address
 from adapters.opcua.columns import Column
 from adapters.opcua.config import OpcUaDevice
 from adapters.opcua.plan import OpcUaPlan, queue, sampling
-from adapters.opcua.resolve import Address
 from adapters.opcua.services import Created, Item
 from adapters.opcua.spread import Places, kinds_of, part_of, spread
 from adapters.opcua.status import CODE, OVERFLOW

@@ -72,9 +72,9 @@ def test_silence_and_passwords(run, kit):
     async def work():
         async with Simulator(user="operator", password="secret") as sim:
             device = sim.device(kit.device())
-            good = kit.connection(sim.url, user="operator", password="secret", plain_password=True, timeout="300ms")
+            good = kit.connection(sim.url, user="operator", password="secret", login_in_clear=True, timeout="300ms")
             assert (await adapter(good).probe(kit.device())).outcome == "ok"
-            wrong = kit.connection(sim.url, user="operator", password="wrong", plain_password=True)
+            wrong = kit.connection(sim.url, user="operator", password="wrong", login_in_clear=True)
             assert (await adapter(wrong).probe(kit.device())).outcome == "auth"
             device.silent = True
             assert device.silent

@@ -189,9 +189,9 @@ DEVICE: Final[dict[str, Reason]] = {
     ),
     "password_in_clear": Reason(
         "The password would travel unencrypted",
-        "Set a security policy and mode sign_and_encrypt; plain_password: true only where the network is trusted.",
+        "Set a security policy and mode sign_and_encrypt; login_in_clear: true only where the network is trusted.",
         "密码将以明文传输",
-        "请设置安全策略并使用 sign_and_encrypt；仅在可信网络中才设置 plain_password: true。",
+        "请设置安全策略并使用 sign_and_encrypt；仅在可信网络中才设置 login_in_clear: true。",
     ),
     "no_history": Reason(
         "The device cannot tell what happened while the link was down",
