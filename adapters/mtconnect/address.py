@@ -1,4 +1,4 @@
-"""Addresses of MTConnect: the name that a value has in the device, such as ``speed`` or ``oven.temperature``."""
+"""Addresses of MTConnect: the ``id`` or ``name`` of a data item, such as ``x_pos`` or ``Xabs``, as /probe tells it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final, Self
 
 from gateway.config.fields import Written
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
+_NAME: Final = re.compile(r"[\w][\w.:-]{0,254}")
 
 
 @dataclass(frozen=True, slots=True)
 class Address(Written):
-    """One value of a device. ``parse(str(address)) == address``."""
+    """One data item. ``parse(str(address)) == address``."""
 
     name: str
 
@@ -21,7 +21,7 @@ class Address(Written):
     def parse(cls, text: str) -> Self:
         """Read an address. Raises ValueError that says what is expected."""
         if not _NAME.fullmatch(text):
-            expected = "a name such as speed or oven.temperature: at most 64 letters, digits, _ and ."
+            expected = "the id or name of a data item, such as x_pos: letters, digits, and _ . : - after the first one."
             raise ValueError(f"{expected} Got {text[:80]!r}")
         return cls(text)
 

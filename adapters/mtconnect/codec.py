@@ -1,130 +1,250 @@
-"""The protocol of MTConnect: bytes to values and back. Pure: no clock, no socket, the same answer for the same bytes.
+"""HTTP/1.1 as MTConnect agents speak it (RFC 9112, MIME multipart): requests to bytes, bytes to documents. Pure.
 
-Frames are lines that end with CR LF (line protocol, edition 1):
-
-    READ speed       the device answers  speed=1450  or  ERR 2 speed
-    SUB speed        the same, and again whenever the value changes; a line with a single dot says that nothing did
-    WHO              WHO vendor model version
+Only what an agent needs: GET, bodies with a length or in chunks, and the endless ``multipart/x-mixed-replace`` of a
+streamed ``/sample`` request. Everything is bounded; anything else is a ProtocolFault.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+from urllib.parse import quote, urlencode
 
-from gateway.sdk import AuthFault, Busy, DataType, Fault, ProtocolFault, Quality, TagConfig, TagFault, Value
-from gateway.wire.framing import delimited
+from gateway.sdk import AuthFault, Busy, Fault, ProtocolFault
 
-LONGEST: Final = 1024
-"""Bytes of the longest line (line protocol, 2.1)."""
-LINES: Final = delimited(b"\r\n", LONGEST)
-ASK_IDENTITY: Final = b"WHO\r\n"
-ALIVE: Final = b"."
+HEAD: Final = 16 * 1024
+"""Bytes of a status line with its headers, or of the headers of a part."""
+_LINE: Final = 256
+"""Bytes of a line that gives the size of a chunk."""
+_STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\r\n]*)?")
+_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*?)[ \t]*")
+_BOUNDARY: Final = re.compile(r'multipart/[a-z-]+\s*;.*?boundary="?([^\s";]{1,70})"?', re.IGNORECASE)
 
-ERRORS: Final[dict[int, Callable[[str], Fault]]] = {
-    1: lambda where: ProtocolFault(f"{where}: the device does not know this question"),
-    2: lambda where: TagFault(f"{where}: there is no such name"),
-    3: lambda where: TagFault(f"{where}: the sensor is broken", quality=Quality.SENSOR_FAILURE),
-    4: lambda where: Busy(f"{where}: the device asks for patience", wait=1.0),
-    5: lambda where: AuthFault(f"{where}: the device refuses us"),
+STATUSES: Final[dict[int, Callable[[str], Fault]]] = {
+    401: AuthFault,
+    403: AuthFault,
+    429: lambda words: Busy(words, wait=5.0),
+    503: lambda words: Busy(words, wait=5.0),
 }
-"""Error number (line protocol, 3.2) → what it means here."""
+"""HTTP status, of an answer without an MTConnect error in it → what it means here; any other: ProtocolFault."""
 
 
-_ERROR: Final = re.compile(r"ERR ([1-9][0-9]?) (\S+)")
-_VALUE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.]{0,63})=(.*)", re.DOTALL)
+def status_fault(where: str, status: int) -> Fault:
+    """What a status other than 200 means."""
+    words = f"{where}: the agent answers with HTTP status {status}"
+    return STATUSES.get(status, ProtocolFault)(words)
 
 
-class Answer(NamedTuple):
-    """One line from a device."""
-
-    name: str
-    text: str
-    error: int = 0
+def request(host: str, path: str, query: Mapping[str, int] | None = None) -> bytes:
+    """A GET request; ``path`` is written as it is known to people, and is quoted here."""
+    target = quote(path, safe="/:@") + (f"?{urlencode(query)}" if query else "")
+    return f"GET {target} HTTP/1.1\r\nHost: {host}\r\nAccept: text/xml, application/xml\r\n\r\n".encode("ascii")
 
 
-def ask_read(name: str) -> bytes:
-    """The line that asks for one value (line protocol, 2.2)."""
-    return f"READ {name}\r\n".encode("ascii")
+def headers_of(lines: list[bytes]) -> dict[str, str]:
+    """Headers by name in small letters; of one that is repeated, the last. Raises ProtocolFault."""
+    found = {}
+    for line in lines:
+        match = _HEADER.fullmatch(line)
+        if match is None:
+            raise ProtocolFault("a line among HTTP headers that is none", data=line)
+        found[match[1].decode("ascii").lower()] = match[2].decode("latin-1")
+    return found
 
 
-def ask_subscribe(name: str) -> bytes:
-    """The line that has one value sent whenever it changes (line protocol, 2.3)."""
-    return f"SUB {name}\r\n".encode("ascii")
+def _length(text: str, base: int, longest: int) -> int:
+    digits = "0123456789abcdef"[:base]
+    if not text or len(text) > 16 or text.lower().strip(digits):
+        raise ProtocolFault(f"{text[:32]!r} is no length")
+    if (length := int(text, base)) > longest:
+        raise ProtocolFault(f"a document of {length} bytes, where {longest} are allowed")
+    return length
 
 
-def parse_answer(line: bytes, asked: str = "") -> Answer:
-    """Take a line apart; a sign of life is about no name. Raises ProtocolFault for what is no answer, or not about the
-    name that was ``asked`` for."""
-    if line == ALIVE and not asked:
-        return Answer("", "")
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ProtocolFault("a line that is not UTF-8", data=line) from error
-    if match := _ERROR.fullmatch(text):
-        answer = Answer(match[2], "", int(match[1]))
-    elif match := _VALUE.fullmatch(text):
-        answer = Answer(match[1], match[2])
-    else:
-        raise ProtocolFault("a line that is no answer", data=line)
-    if answer.error not in {0, *ERRORS} or (asked and answer.name != asked):
-        raise ProtocolFault(f"asked for {asked or 'a value'}, and was told {text[:80]!r}", data=line)
-    return answer
+class Parts:
+    """Takes a multipart body apart (RFC 2046, 5.1); each part must tell its Content-length, as those of agents do."""
+
+    def __init__(self, boundary: str, longest: int, then: Callable[[bytes], object]) -> None:
+        self._delimiter = b"--" + boundary.encode("latin-1")
+        self._longest = longest
+        self._then = then
+        self._rest = bytearray()
+        self._wanted: int | None = None
+        self.count = 0
+        """Parts that have arrived."""
+        self.ended = False
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes of the body, and call ``then`` with each part that is whole. Raises ProtocolFault."""
+        self._rest += data
+        while self._rest and not self.ended and self._step():
+            pass
+        if self.ended:
+            self._rest.clear()
+
+    def _step(self) -> bool:
+        rest = self._rest
+        if self._wanted is None:
+            return self._begin()
+        if len(rest) < self._wanted:
+            return False
+        part, self._wanted = bytes(rest[: self._wanted]), None
+        del rest[: len(part)]
+        self.count += 1
+        self._then(part)
+        return True
+
+    def _begin(self) -> bool:
+        rest, delimiter = self._rest, self._delimiter
+        while rest.startswith(b"\r\n"):
+            del rest[:2]
+        start = bytes(rest[: len(delimiter)])
+        if rest and rest != b"\r" and not delimiter.startswith(start):
+            raise ProtocolFault("between two parts of a stream is something else", data=bytes(rest[:256]))
+        if rest[len(delimiter) : len(delimiter) + 2] == b"--":
+            self.ended = True
+            return False
+        end = rest.find(b"\r\n\r\n")
+        if end > HEAD or (end < 0 and len(rest) > HEAD + 3):
+            raise ProtocolFault("the headers of a part are too long", data=bytes(rest[:256]))
+        if end < 0:
+            return False
+        first, *lines = bytes(rest[:end]).split(b"\r\n")
+        if first.rstrip() != delimiter:
+            raise ProtocolFault("a boundary that is none", data=first)
+        self._wanted = _length(headers_of(lines).get("content-length", ""), 10, self._longest)
+        del rest[: end + 4]
+        return True
 
 
-def parse_identity(line: bytes) -> tuple[tuple[str, str], ...]:
-    """What a device says of itself (line protocol, 2.4). Raises ProtocolFault."""
-    words = line.decode("utf-8", "replace").split(" ", 3)
-    if len(words) != 4 or words[0] != "WHO":
-        raise ProtocolFault("a line that is no identity", data=line)
-    return tuple(zip(("vendor", "model", "version"), words[1:], strict=True))
+class Response:
+    """A receiver (see gateway.wire.link) of one answer.
+
+    ``longest``: bytes of a document. ``then``: is called with each part of a multipart body, for which there is no end;
+    without it, and for any other body, look at ``body`` when it is complete.
+    """
+
+    def __init__(self, longest: int, then: Callable[[bytes], object] | None = None) -> None:
+        self.answered = 0
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+        self.closes = False
+        """The agent closes the connection after this answer."""
+        self.complete = False
+        self._longest = longest
+        self._then = then
+        self._parts: Parts | None = None
+        self._rest = bytearray()
+        self._steps = self._course()
+        next(self._steps)
+
+    def feed(self, data: bytes) -> bool:
+        """Take bytes; True when the answer is whole. Raises ProtocolFault."""
+        self._rest += data
+        if not self.complete:
+            next(self._steps)
+        if self.complete and self._rest:
+            raise ProtocolFault("bytes that nobody asked for", data=bytes(self._rest[:256]))
+        return self.complete
+
+    def _course(self) -> Iterator[None]:
+        """What comes after what; stops wherever more bytes are needed."""
+        yield from self._head()
+        streamed = _BOUNDARY.match(self.headers.get("content-type", ""))
+        if streamed and self._then is not None and self.status == 200:
+            self._parts = Parts(streamed[1], self._longest, self._then)
+        if self.headers.get("transfer-encoding", "").lower() == "chunked":
+            yield from self._chunks()
+        elif "transfer-encoding" in self.headers:
+            raise ProtocolFault(f"transfer encoding {self.headers['transfer-encoding'][:64]!r}")
+        elif self._parts is not None and "content-length" not in self.headers:
+            while True:  # as long as the connection stands
+                yield from self._body(max(len(self._rest), 1))
+        else:
+            length = _length(self.headers.get("content-length", ""), 10, self._longest)
+            yield from self._body(length)
+        self.complete = True
+        yield
+
+    def _until(self, delimiter: bytes, most: int) -> Iterator[bytes | None]:
+        """The bytes before a delimiter, at last; None as long as they are not here."""
+        seen = 0
+        while True:
+            end = self._rest.find(delimiter, seen)
+            if end > most or (end < 0 and len(self._rest) >= most + len(delimiter)):
+                raise ProtocolFault("this is no HTTP, or too long", data=bytes(self._rest[:256]))
+            if end >= 0:
+                found = bytes(self._rest[:end])
+                del self._rest[: end + len(delimiter)]
+                yield found
+                return
+            seen = max(0, len(self._rest) - len(delimiter) + 1)
+            yield None
+
+    def _head(self) -> Iterator[None]:
+        while not self._rest:
+            yield
+        for head in self._until(b"\r\n\r\n", HEAD):
+            if head is None:
+                begin = bytes(self._rest[:7])
+                if not b"HTTP/1.".startswith(begin):
+                    raise ProtocolFault("this is no HTTP", data=bytes(self._rest[:256]))
+                yield
+                continue
+            first, *lines = head.split(b"\r\n")
+            match = _STATUS.fullmatch(first)
+            if match is None or match[1].startswith(b"1"):
+                raise ProtocolFault("this is no HTTP answer", data=first)
+            self.status = int(match[1])
+            self.headers = headers_of(lines)
+            if self.headers.get("content-encoding", "identity").lower() != "identity":
+                raise ProtocolFault("an encoded answer, which nobody asked for", data=head)
+            closing = first.startswith(b"HTTP/1.0") or "close" in self.headers.get("connection", "").lower()
+            self.closes = closing and "keep-alive" not in self.headers.get("connection", "").lower()
+
+    def _chunks(self) -> Iterator[None]:
+        """RFC 9112, 7.1; extensions of chunks are ignored, trailers too."""
+        size = 1
+        while size:
+            for line in self._until(b"\r\n", _LINE):
+                if line is None:
+                    yield
+                else:
+                    size = _length(line.partition(b";")[0].strip().decode("latin-1"), 16, self._longest)
+            yield from self._body(size)
+            for line in self._until(b"\r\n", HEAD if not size else 0):
+                if line is None:
+                    yield
+                elif line:
+                    raise ProtocolFault("a chunk that is longer than it says, or a trailer", data=line)
+
+    def _body(self, size: int) -> Iterator[None]:
+        while size:
+            if not self._rest:
+                yield
+                continue
+            piece = bytes(self._rest[:size])
+            del self._rest[: len(piece)]
+            size -= len(piece)
+            self._take(piece)
+
+    def _take(self, piece: bytes) -> None:
+        if self._parts is not None:
+            self._parts.feed(piece)
+            self.answered = self._parts.count
+        elif len(self.body) + len(piece) > self._longest:
+            raise ProtocolFault(f"a document of more than {self._longest} bytes")
+        else:
+            self.body += piece
 
 
-def value_of(answer: Answer, tag: TagConfig) -> Value:
-    """The raw value in an answer. Raises what its error number means, and TagFault for a text that is no such value."""
-    where = f"tag {tag.name} at {answer.name}"
-    if answer.error:
-        raise ERRORS[answer.error](where)
-    try:
-        return _PARSERS.get(tag.type, int)(answer.text)
-    except ValueError as error:
-        raise TagFault(f"{where}: {answer.text[:64]!r} is no {tag.type}", quality=Quality.UNDECODABLE) from error
+class Unasked:
+    """A receiver for what arrives between two questions: nothing may."""
 
+    answered = 0
 
-def format_value(kind: DataType, value: Value) -> str:
-    """Write a raw value as the device does. Raises ValueError for what does not fit a line."""
-    if isinstance(value, bytes):
-        text = value.hex()
-    elif kind is DataType.BOOL:
-        text = str(int(bool(value)))
-    else:
-        text = value if isinstance(value, str) else repr(value)
-    if "\r" in text or "\n" in text or len(text.encode("utf-8")) > LONGEST - 80:
-        raise ValueError("a value stands in one line, and is not longer than that")
-    return text
-
-
-def _bool(text: str) -> bool:
-    if text not in ("0", "1"):
-        raise ValueError(text)
-    return text == "1"
-
-
-def _real(text: str) -> float:
-    number = float(text)
-    if "_" in text or (math.isinf(number) and "inf" not in text.lower()):
-        raise ValueError(text)
-    return number
-
-
-_PARSERS: Final[dict[DataType, Callable[[str], Value]]] = {
-    DataType.BOOL: _bool,
-    DataType.FLOAT32: _real,
-    DataType.FLOAT64: _real,
-    DataType.STRING: str,
-    DataType.BYTES: bytes.fromhex,
-}
-"""How a text is read, by type; all others are whole numbers."""
+    def feed(self, data: bytes) -> bool:
+        """Raises ProtocolFault."""
+        raise ProtocolFault("bytes that nobody asked for", data=data)

@@ -1,106 +1,136 @@
-"""A device of MTConnect for tests and demonstrations: real lines on a real socket.
+"""An MTConnect agent for tests and demonstrations: HTTP, the standard's XML, streams, on a real socket.
 
-``async with Simulator() as plant:`` serves at 127.0.0.1, port ``plant.port``, what ``plant.device().values`` holds.
+``async with Simulator() as plant:`` serves at 127.0.0.1, port ``plant.port``, what ``plant.agent`` holds.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Self
+import re
+from typing import Final, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from gateway.sdk import Value
-from gateway.sdk.simulator import raw_value
+from gateway.wire.framing import delimited
 from gateway.wire.serving import Peer, StreamServer
 
-from .codec import ALIVE, LINES, format_value
-from .config import MtconnectConnection, MtconnectDevice, MtconnectTag
+from .config import MtconnectConnection, MtconnectDevice
+from .simulated import BUFFER, Agent, Machine
 
-BEAT: float = 1.0
-"""Seconds between two signs of life to those who subscribed."""
+REQUESTS: Final = delimited(b"\r\n\r\n", 16 * 1024)
+_GET: Final = re.compile(rb"GET (\S+) HTTP/1\.1(?:\r\n|$)")
+_BOUNDARY: Final = "5df1a2f1d1b54b1e"
 
 
-class Device:
-    """What the simulated device holds, and how it misbehaves."""
+class Stream:
+    """One client that listens to /sample."""
 
-    def __init__(self) -> None:
-        self.values: dict[str, str] = {}
-        """Text by name."""
-        self.errors: dict[str, int] = {}
-        """Error number by name, given instead of a value."""
-        self.silent = False
-        """Takes questions and answers none."""
-        self.listeners: dict[str, set[Peer]] = {}
+    def __init__(self, plant: Simulator, peer: Peer, query: dict[str, int]) -> None:
+        self._plant = plant
+        self._peer = peer
+        self._next = query["from"]
+        self._count = query.get("count", 100)
+        self._interval = query["interval"] / 1000
+        self._heartbeat = query.get("heartbeat", 10_000) / 1000
+        self._due: asyncio.TimerHandle | None = None
+        self._beat: asyncio.TimerHandle | None = None
 
-    def set(self, tag: MtconnectTag, value: Value) -> None:
-        """Set an engineering value: a gateway with this tag reads just that. Raises ValueError when it does not fit."""
-        self.values[tag.address.name] = format_value(tag.type, raw_value(tag, value))
-        self.tell(tag.address.name)
+    def changed(self) -> None:
+        """Send what is new, one interval from now."""
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(self._interval, self.send)
 
-    def refuse(self, tag: MtconnectTag, error: int = 2) -> None:
-        """Answer with an error from now on; 0: no more."""
-        self.errors[tag.address.name] = error
-        self.tell(tag.address.name)
+    def send(self) -> None:
+        """Send what is new, or that nothing is."""
+        self.end()
+        self._beat = asyncio.get_running_loop().call_later(self._heartbeat, self.send)
+        if self._plant.agent.silent:
+            return
+        document, self._next = self._plant.agent.sample(self._next, self._count)
+        head = f"--{_BOUNDARY}\r\nContent-type: text/xml\r\nContent-length: {len(document)}\r\n\r\n"
+        part = head.encode() + document + b"\r\n"
+        self._peer.send(part if self._plant.unchunked else b"%x\r\n%s\r\n" % (len(part), part))
+        if self._next < self._plant.agent.next:
+            self.changed()
 
-    def tell(self, name: str) -> None:
-        """Send a value to those who subscribed to it."""
-        if not self.silent:
-            for peer in self.listeners.get(name, ()):
-                peer.send(self.answer(name))
-
-    def answer(self, name: str) -> bytes:
-        """The line that tells a value, or why there is none."""
-        error = self.errors.get(name, 0) or (0 if name in self.values else 2)
-        line = f"ERR {error} {name}" if error else f"{name}={self.values[name]}"
-        return f"{line}\r\n".encode()
+    def end(self) -> None:
+        """Send nothing more."""
+        for timer in (self._due, self._beat):
+            if timer is not None:
+                timer.cancel()
+        self._due = self._beat = None
 
 
 class Simulator(StreamServer):
-    """See the module. One device; port 0: chosen at the start."""
+    """See the module. Port 0: chosen at the start."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        super().__init__(host, port, LINES, self.reply)
-        self._device = Device()
-        self._timer: asyncio.TimerHandle | None = None
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, path: str = "", buffer: int = BUFFER) -> None:
+        super().__init__(host, port, REQUESTS, self.reply)
+        self.agent = Agent(self._changed, self._restarted, buffer)
+        self.path = path
+        self.unchunked = False
+        """Streams without chunks, and every other connection closed after its answer, as agents before 2.0 do."""
+        self.status = 0
+        """Answer everything with this HTTP status; 0: as it should be."""
+        self._streams: dict[Peer, Stream] = {}
 
     @classmethod
     def of(cls, connection: MtconnectConnection) -> Self:
         """Make the simulator that listens where a gateway with this connection connects to."""
-        return cls(connection.host, connection.port)
+        return cls(connection.host, connection.port, connection.path)
 
-    def device(self, _config: MtconnectDevice | None = None) -> Device:
-        """Return the one device behind a connection."""
-        return self._device
-
-    async def __aenter__(self) -> Self:
-        await super().__aenter__()
-        self._beat()
-        return self
-
-    async def __aexit__(self, *reason: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        await super().__aexit__(*reason)
+    def device(self, config: MtconnectDevice | None = None) -> Machine:
+        """Return the machine that a configuration addresses."""
+        return self.agent.machine((config.device if config else "") or "machine")
 
     def left(self, peer: Peer) -> None:
-        """Forget a peer that is gone."""
-        for listeners in self._device.listeners.values():
-            listeners.discard(peer)
+        """Forget a client that is gone."""
+        if stream := self._streams.pop(peer, None):
+            stream.end()
         super().left(peer)
 
-    def reply(self, peer: Peer, line: bytes) -> bytes:
-        """Answer one line."""
-        device = self._device
-        if device.silent:
+    def reply(self, peer: Peer, frame: bytes) -> bytes:
+        """Answer one request."""
+        if self.agent.silent:
             return b""
-        word, _, name = line.decode("utf-8", "replace").partition(" ")
-        if word == "WHO":
-            return b"WHO Xingsha Mtconnect 1.0\r\n"
-        if word == "SUB":
-            device.listeners.setdefault(name, set()).add(peer)
-        return device.answer(name) if word in ("READ", "SUB") else b"ERR 1 " + line[:64] + b"\r\n"
+        match = _GET.match(frame)
+        if match is None:
+            return self._written(400, self.agent.error("INVALID_REQUEST", "only GET"))
+        if self.status:
+            return self._written(self.status, b"<html>no agent</html>")
+        url = urlsplit(match[1].decode("latin-1"))
+        path = unquote(url.path)
+        if path == f"{self.path}/probe":
+            return self._written(200, self.agent.devices())
+        if path == f"{self.path}/current":
+            return self._written(200, self.agent.current())
+        if path == f"{self.path}/sample":
+            return self._sample(peer, parse_qsl(url.query))
+        return self._written(404, self.agent.error("INVALID_URI", path))
 
-    def _beat(self) -> None:
-        if not self._device.silent:
-            for peer in set().union(*self._device.listeners.values()):
-                peer.send(ALIVE + b"\r\n")
-        self._timer = asyncio.get_running_loop().call_later(BEAT, self._beat)
+    def _sample(self, peer: Peer, pairs: list[tuple[str, str]]) -> bytes:
+        try:
+            query = {name: int(value) for name, value in pairs}
+        except ValueError:
+            return self._written(400, self.agent.error("QUERY_ERROR", "a number was expected"))
+        start = query.setdefault("from", self.agent.first)
+        if not self.agent.first <= start <= self.agent.next:
+            return self._written(404, self.agent.error("OUT_OF_RANGE", f"from={start}"))
+        if "interval" not in query:
+            return self._written(200, self.agent.sample(start, query.get("count", 100))[0])
+        self._streams[peer] = stream = Stream(self, peer, query)
+        asyncio.get_running_loop().call_soon(stream.send)
+        coding = "" if self.unchunked else "Transfer-Encoding: chunked\r\n"
+        kind = f"multipart/x-mixed-replace;boundary={_BOUNDARY}"
+        return f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{coding}\r\n".encode()
+
+    def _written(self, status: int, document: bytes) -> bytes:
+        closing = "Connection: close\r\n" if self.unchunked else ""
+        head = f"HTTP/1.1 {status} -\r\nContent-Type: text/xml\r\n{closing}Content-Length: {len(document)}\r\n\r\n"
+        return head.encode() + document
+
+    def _changed(self) -> None:
+        for stream in self._streams.values():
+            stream.changed()
+
+    def _restarted(self) -> None:
+        self.hang_up()
