@@ -72,7 +72,7 @@ subject = Subject(
     vectors=[
         Vector("probe", "Part 1, REST protocol, probe request", lambda: _asked("/probe"), "GET /probe HTTP/1.1"),
         Vector("probe", "Part 2, Devices: DataItem", lambda: parse(DEVICES).items, [ITEM]),
-        Vector("current", "Part 1, REST protocol, current request", lambda: _asked("/current"), "GET /current HTTP/1.1"),
+        Vector("current", "Part 1, REST, current request", lambda: _asked("/current"), "GET /current HTTP/1.1"),
         Vector("current", "Part 1, header of Streams", lambda: parse(STREAMS).header[:3], (7, 1, 10)),
         Vector(
             "sample", "Part 1, REST protocol, sample request", lambda: _asked("/sample", **{"from": 7, "count": 10}),
