@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from gateway.config.fields import Written
 
@@ -27,3 +27,7 @@ class Address(Written):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
+        return {"type": "string", "examples": ["x_pos", "Xabs"]}

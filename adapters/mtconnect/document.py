@@ -174,8 +174,10 @@ class _Reader:
         del qualified
 
     def _header(self, attributes: dict[str, str]) -> None:
-        numbers = (_number(attributes.get(name, "0")) for name in ("instanceId", "firstSequence", "nextSequence"))
-        self.document.header = Header(*numbers, attributes.get("sender", ""), attributes.get("version", ""))
+        first, following = (_number(attributes.get(name, "0")) for name in ("firstSequence", "nextSequence"))
+        instance = _number(attributes.get("instanceId", "0"))
+        told = attributes.get("sender", ""), attributes.get("version", "")
+        self.document.header = Header(instance, first, following, *told)
 
     def _item(self, attributes: dict[str, str]) -> None:
         name, identity = attributes.get("name", ""), attributes.get("id", "")

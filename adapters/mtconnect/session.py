@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NoReturn, cast
+from typing import NoReturn, cast
 
 from gateway.sdk import (
     Feed,
@@ -23,9 +23,6 @@ from .codec import Response, Unasked, request, status_fault
 from .config import MtconnectConnection, MtconnectDevice
 from .document import DataItem, Document, Header, Observation, parse
 from .values import Conditions, time_of, value_of
-
-PARTS_MOST: Final = 100_000
-"""Requests for what was missed, at most."""
 
 
 @dataclass(slots=True)
@@ -148,9 +145,7 @@ class MtconnectSession:
     async def _replay(self, feeds: Feeds, until: int) -> None:
         """Have told again what the buffer of the agent holds, up to the present."""
         position = self._position
-        for _ in range(PARTS_MOST):
-            if position.next >= until:
-                return
+        while position.next < until:
             await feeds.room()
             count = min(self._connection.count, until - position.next)
             part = await self.get("/sample", {"from": position.next, "count": count})
