@@ -20,7 +20,7 @@ UNITS: Final = {
     "AMPERE": "A", "WATT": "W", "WATT_SECOND": "Ws", "VOLT_AMPERE": "VA", "NEWTON": "N", "NEWTON_METER": "Nm",
     "PASCAL": "Pa", "LITER": "l", "LITER/SECOND": "l/s", "KILOGRAM": "kg", "OHM": "Ω", "DECIBEL": "dB", "COUNT": "",
 }  # fmt: skip
-"""Units of the standard (Part 2, 7.2.2) as they are written elsewhere; any other stays as it is."""
+"""Units of the standard (Part 2) as they are written elsewhere; any other stays as it is."""
 WHOLE: Final = frozenset({"PART_COUNT", "LINE_NUMBER", "TOOL_OFFSET", "WORK_OFFSET"})
 """Types of events that are whole numbers."""
 

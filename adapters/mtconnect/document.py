@@ -1,4 +1,4 @@
-"""The XML documents of an agent (MTConnect Part 1, 2 and 3): bytes to data items, observations and errors. Pure.
+"""The XML documents of an agent (MTConnect Standard, Parts 1 to 3): bytes to data items, observations and errors. Pure.
 
 Parsed by expat, with document types and entities refused: no document can grow beyond its own bytes. Elements are told
 by their local names, so that every edition of the schemas is the same here.
@@ -174,8 +174,8 @@ class _Reader:
         del qualified
 
     def _header(self, attributes: dict[str, str]) -> None:
-        first, following = (_number(attributes.get(name, "0")) for name in ("firstSequence", "nextSequence"))
-        instance = _number(attributes.get("instanceId", "0"))
+        first, following = (_number(attributes.get(name) or "0") for name in ("firstSequence", "nextSequence"))
+        instance = _number(attributes.get("instanceId") or "0")
         told = attributes.get("sender", ""), attributes.get("version", "")
         self.document.header = Header(instance, first, following, *told)
 

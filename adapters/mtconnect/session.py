@@ -30,7 +30,7 @@ class Position:
     """How far an agent has been heard. Lives as long as the adapter, and so outlives sessions."""
 
     instance: int = 0
-    """instanceId of the agent: it numbers anew when that changes (Part 1, 5.2); 0: never heard."""
+    """instanceId of the agent: it numbers anew when that changes (Part 1); 0: never heard."""
     next: int = 0
     """Sequence number that comes next."""
     conditions: Conditions = field(default_factory=Conditions)

@@ -14,7 +14,7 @@ from gateway.sdk import DataType, Quality, TagFault, Value
 from .document import CONDITIONS, Observation
 
 UNAVAILABLE: Final = "UNAVAILABLE"
-"""Text of an observation whose value the agent does not have (Part 1, 5.6)."""
+"""Text of an observation whose value the agent does not have (Part 1)."""
 _STAMP: Final = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:)(\d\d)(?:\.(\d{1,18}))?(Z|[+-]\d\d:\d\d)?(?:@[\d.]+)?", re.ASCII
 )
@@ -101,7 +101,7 @@ _READERS: Final[dict[DataType, Callable[[str], Value]]] = {
 
 
 class Conditions:
-    """Several faults can be active behind one condition at a time; what is told is the worst of them (Part 3, 4.9)."""
+    """Several faults can be active behind one condition at a time; what is told is the worst of them (Part 3)."""
 
     MOST: Final = 256
     """Active faults of one condition that are kept apart."""
