@@ -40,6 +40,14 @@ def test_every_framing_however_split(step):
     assert len(fed(STREAM + b"Transfer-Encoding: chunked\r\n\r\n" + chunks, step=step, parts=True)) == 2
 
 
+def test_a_stream_as_the_reference_agent_frames_it():
+    """cppagent 2: multipart/mixed, a boundary without quotes, one chunk for each part, an end after an error."""
+    head = OK + b"Connection: close\r\nContent-Type: multipart/mixed;boundary=3fa85f64-5717-4562-b3fc-2c963f66afa6\r\n"
+    part = b"--3fa85f64-5717-4562-b3fc-2c963f66afa6\r\nContent-Type: text/xml\r\nContent-Length: 4\r\n\r\n<a/>\r\n"
+    data = head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(part) + chunk(part) + b"0\r\n\r\n"
+    assert fed(data, parts=True) == fed(data, step=1, parts=True) == [b"<a/>", b"<a/>"]
+
+
 @pytest.mark.parametrize(
     ("head", "closes"),
     [
