@@ -315,7 +315,7 @@ class Subscriber:
 
     async def _renew(self, subscription: Subscription, code: int) -> None:
         """Replace a subscription that has ended: what happened until then is an interruption. Raises a Fault."""
-        self.complete = False  # a session that ends in the middle of this is not worth coming back to
+        self.complete = False  # until a message of the new one: half a renewal is not worth coming back to
         self._subscriptions.pop(subscription.id, None)
         self._resumed = False
         self._renewals += 1
@@ -325,7 +325,6 @@ class Subscriber:
         for feed in subscription.feeds:
             feed.fail(LinkLost(words))
         await self._create(subscription)
-        self.complete = True
 
     async def _delete(self, subscription: Subscription) -> None:
         request = ua.DeleteSubscriptionsRequest()
