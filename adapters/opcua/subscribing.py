@@ -213,6 +213,7 @@ class Subscriber:
         published = services.parse_republish(reader, subscription.id)
         if published.alive or published.sequence != subscription.expected:
             return NOT_AVAILABLE
+        self.complete = True
         self._deliver(subscription, published)
         return 0
 
