@@ -2,8 +2,8 @@
 
 from adapters.modbus.adapter import ModbusAdapter
 from adapters.modbus.config import ModbusConnection, ModbusDevice, ModbusTag
-from adapters.modbus.doctor import doctor
 from gateway.sdk import AdapterModels
+from gateway.sdk.doctor import Examination
 
 models = AdapterModels(ModbusConnection, ModbusDevice, ModbusTag)
 
@@ -11,6 +11,15 @@ models = AdapterModels(ModbusConnection, ModbusDevice, ModbusTag)
 def adapter(connection: ModbusConnection) -> ModbusAdapter:
     """Make the adapter of one connection."""
     return ModbusAdapter(connection)
+
+
+async def doctor(connection: ModbusConnection, device: ModbusDevice, address: str, count: int) -> Examination:
+    """Read ``count`` registers or bits from ``address`` on and decode them in every way. Raises a Fault."""
+    from adapters.modbus.examination import (
+        examine_at,  # for `xingsha probe --address` only: no gateway that runs needs it
+    )
+
+    return await examine_at(connection, device, address, count)
 
 
 __all__ = ["adapter", "doctor", "models"]

@@ -6,10 +6,12 @@ Clauses: AP = MODBUS Application Protocol V1.1b3, SL = MODBUS over Serial Line V
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from struct import pack
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from adapters.modbus.address import Area
 from gateway.model.faults import Busy, Fault, ProtocolFault, TagFault, Timeout
@@ -51,31 +53,29 @@ _SHORT: Final = 40
 _LONGEST: Final = 264
 
 
-def _crc_by_place() -> tuple[np.ndarray[tuple[int], np.dtype[np.uint16]], list[int]]:
-    """What each byte value adds to the checksum, by its place from the end; and what the start value adds.
+@cache
+def _crc_by_place() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.intp], list[int]]:
+    """What each byte value adds to the checksum by its place from the end, where places begin, and what the start adds.
 
     The checksum is linear: it is the exclusive or of what each byte would give alone. So a long frame is one gather
-    and one reduction instead of a loop: 2 µs for 256 bytes instead of 10.
+    and one reduction instead of a loop: 2 µs for 256 bytes instead of 10. Made when a line first needs it: 0.5 MB.
     """
     one = np.array(_TABLE, np.uint16)
-    places = [one]
+    added = [one]
     start = [0xFFFF]
     for _ in range(_LONGEST - 1):
-        places.append((places[-1] >> 8) ^ one[places[-1] & 0xFF])
+        added.append((added[-1] >> 8) ^ one[added[-1] & 0xFF])
         start.append(start[-1] >> 8 ^ _TABLE[start[-1] & 0xFF])
-    return np.concatenate(places[::-1]), start
-
-
-_BY_PLACE, _START = _crc_by_place()
-_PLACES: Final = np.arange(_LONGEST, dtype=np.intp) * 256
+    return np.concatenate(added[::-1]), np.arange(_LONGEST, dtype=np.intp) * 256, start
 
 
 def crc16(data: bytes) -> int:
     """Checksum of an RTU frame; it goes out low byte first."""
     size = len(data)
     if _SHORT < size < _LONGEST:
-        at = _PLACES[_LONGEST - size :] + np.frombuffer(data, np.uint8)
-        return int(np.bitwise_xor.reduce(_BY_PLACE.take(at))) ^ _START[size]
+        added, places, start = _crc_by_place()
+        at = places[_LONGEST - size :] + np.frombuffer(data, np.uint8)
+        return int(np.bitwise_xor.reduce(added.take(at))) ^ start[size]
     crc = 0xFFFF
     for byte in data:
         crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]

@@ -156,6 +156,8 @@ class Findings:
 def nearest(got: object, known: Iterable[str]) -> str:
     """Return the name in ``known`` that was probably meant; empty when none is near."""
     names = {name.casefold(): name for name in known}
+    if not names:
+        return ""
     word = str(got).casefold()
     import difflib  # only a file with a mistake needs it
 

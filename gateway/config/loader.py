@@ -203,7 +203,8 @@ class _Loader:
     def _device(self, name: str, raw: dict[str, Any], place: Place) -> Device | None:
         raw = self._substitution.fill(raw, place)
         connection = self._named(raw, place, "connection", self._connections)
-        profile = self._named(raw, place, "profile", self._profiles)
+        model = connection.models.device if connection and connection.models else DeviceConfig
+        profile = self._named(raw, place, "profile", self._profiles, model)
         if connection is None or connection.models is None or (raw.get("profile") is not None and profile is None):
             return None
         if profile and profile.config.adapter != connection.adapter:
@@ -250,9 +251,16 @@ class _Loader:
                 got = format_duration(tag.max_interval)
                 self._findings.add(place / position / "max_interval", expected, got, code="interval_too_short")
 
-    def _named(self, raw: dict[str, Any], place: Place, key: str, known: dict[str, _M]) -> _M | None:
+    def _named(
+        self,
+        raw: dict[str, Any],
+        place: Place,
+        key: str,
+        known: dict[str, _M],
+        model: type[DeviceConfig] = DeviceConfig,
+    ) -> _M | None:
         """What ``raw[key]`` names; None, with an error, when there is no such thing."""
-        written = self._as_written(key, raw, place, DeviceConfig.model_fields)
+        written = self._as_written(key, raw, place, model.model_fields)
         name = raw.get(written)
         if name is None and key == "profile":
             return None

@@ -5,7 +5,7 @@ May not enter: anything that knows a protocol, a payload or a file format.
 
 from gateway.observe import log  # first of all: see there how structlog is imported
 from gateway.runtime.gateway import Gateway
+from gateway.runtime.launching import launch
 from gateway.runtime.reading import TagReading, read_once
-from gateway.runtime.supervisor import Supervisor, launch
 
-__all__ = ["Gateway", "Supervisor", "TagReading", "launch", "log", "read_once"]
+__all__ = ["Gateway", "TagReading", "launch", "log", "read_once"]

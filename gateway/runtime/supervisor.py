@@ -15,10 +15,10 @@ import structlog
 from gateway import __version__
 from gateway.config.root import Configuration
 from gateway.observe.status import GatewayStatus
-from gateway.runtime.gateway import DRAIN, Gateway
+from gateway.runtime.gateway import DRAIN
 from gateway.runtime.keeper import Keeper
 from gateway.runtime.merging import merge_buses, merge_lanes
-from gateway.runtime.shards import leftovers, share, shares, workers_of
+from gateway.runtime.shards import share, shares
 
 log = structlog.get_logger("supervisor")
 
@@ -73,13 +73,3 @@ class Supervisor:
             bus=merge_buses([worker.bus for worker in workers]),
             workers=workers,
         )
-
-
-def launch(configuration: Configuration) -> Gateway | Supervisor:
-    """Return what runs this configuration: one process, or several where it asks for them.
-
-    Several as well when workers that there are no more have left journals: those are delivered, then removed.
-    """
-    workers = workers_of(configuration)
-    left = leftovers(configuration.bus, configuration.folder, workers)
-    return Supervisor(configuration, workers, left) if workers > 1 or left else Gateway(configuration)

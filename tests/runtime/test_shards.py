@@ -14,10 +14,11 @@ from gateway.observe.status import BusStatistics, DeviceStatus, GatewayStatus, L
 from gateway.runtime.channel import Failure, Job, Report, receive_job, receive_report
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.keeper import Keeper, usage
+from gateway.runtime.launching import launch
 from gateway.runtime.making import load_configuration
 from gateway.runtime.merging import merge_buses, merge_lanes
 from gateway.runtime.shards import journal_of, leftovers, share, shares, usable_cores, workers_of
-from gateway.runtime.supervisor import Supervisor, launch
+from gateway.runtime.supervisor import Supervisor
 from gateway.runtime.worker import failure_of
 
 LANES = """

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.modbus import adapter, doctor
 from adapters.modbus.address import Address
-from adapters.modbus.doctor import examine
+from adapters.modbus.examination import examine
 from adapters.modbus.simulator import Faults, Simulator
 from gateway.sdk import ConfigFault, Probes, TagFault
 from gateway.wire.connect import os_fault

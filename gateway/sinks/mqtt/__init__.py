@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 from gateway.sdk.sink import Sink
 from gateway.sinks.mqtt.config import MqttSinkConfig
-from gateway.sinks.mqtt.session import MqttSink
+
+_PROXIES = "urllib.request"
+_absent = _PROXIES not in sys.modules
+if _absent:
+    sys.modules[_PROXIES] = ModuleType(_PROXIES)  # paho looks for proxies with it, and with it loads a client of HTTP
+from gateway.sinks.mqtt.session import MqttSink  # noqa: E402
+
+if _absent:
+    del sys.modules[_PROXIES]
 
 model = MqttSinkConfig
 

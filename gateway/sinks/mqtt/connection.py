@@ -12,6 +12,7 @@ import logging
 import select
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import aiomqtt
@@ -43,6 +44,17 @@ class _LastWords(logging.Handler):
         self.text = record.getMessage()
 
 
+def _dial(host: str, port: int, timeout: float) -> socket.socket:
+    """Connect, in paho's place: to the broker that is configured, whatever proxy the environment names.
+
+    A sound name in ASCII goes to the resolver as it is: Python then does not load what is known of other alphabets.
+    Raises UnicodeError for a name that cannot be, OSError.
+    """
+    sound = host.isascii() and all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))
+    name: Any = host.encode("ascii" if sound else "idna")
+    return socket.create_connection((name, port), timeout)
+
+
 class Connection(aiomqtt.Client):
     """See the module. Every argument is passed on to aiomqtt."""
 
@@ -60,6 +72,8 @@ class Connection(aiomqtt.Client):
             **settings,
         )
         self._client.connect_timeout = connect_timeout
+        dial = partial(_dial, hostname, port, connect_timeout)
+        self._client._create_socket_connection = dial  # type: ignore[method-assign]  # noqa: SLF001 - no other way in
         self.granted: dict[str, Any] = {}
         """What the broker granted in its CONNACK (MQTT 5), by property name."""
         self.acknowledged: Acknowledged = _ignore

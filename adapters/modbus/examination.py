@@ -33,7 +33,7 @@ _DECIMALS: Final = (DataType.UINT16, DataType.UINT32, DataType.UINT64)
 _SHORTEST_TEXT: Final = 2
 
 
-async def doctor(connection: ModbusConnection, device: ModbusDevice, address: str, count: int) -> Examination:
+async def examine_at(connection: ModbusConnection, device: ModbusDevice, address: str, count: int) -> Examination:
     """Read ``count`` registers or bits from ``address`` on and decode them in every way. Raises a Fault."""
     try:
         first = Address.parse(address)
