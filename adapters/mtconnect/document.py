@@ -7,6 +7,7 @@ by their local names, so that every edition of the schemas is the same here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from xml.parsers import expat
@@ -18,6 +19,11 @@ DEEPEST: Final = 64
 CONDITIONS: Final = {"Normal": 0, "Warning": 1, "Fault": 2}
 """Level of a condition, as a number; Unavailable has none."""
 
+
+class OutOfRange(ProtocolFault):
+    """The buffer of the agent does not hold, or no longer, what was asked for."""
+
+
 ERRORS: Final[dict[str, type[Fault] | Callable[[str], Fault]]] = {
     "ASSET_NOT_FOUND": ProtocolFault,
     "INTERNAL_ERROR": lambda words: Busy(words, wait=5.0),
@@ -25,7 +31,7 @@ ERRORS: Final[dict[str, type[Fault] | Callable[[str], Fault]]] = {
     "INVALID_URI": ProtocolFault,
     "INVALID_XPATH": ProtocolFault,
     "NO_DEVICE": ProtocolFault,
-    "OUT_OF_RANGE": ProtocolFault,
+    "OUT_OF_RANGE": OutOfRange,
     "QUERY_ERROR": ProtocolFault,
     "TOO_MANY": lambda words: Busy(words, wait=5.0),
     "UNAUTHORIZED": AuthFault,
@@ -91,6 +97,9 @@ class Document:
         if self.kind != "MTConnectError":
             return None
         code, words = self.errors[0] if self.errors else ("", "")
+        if "<MTConnectError" in words:  # in a stream, cppagent 1 wraps up the document that it would have answered with
+            with suppress(ProtocolFault):
+                code, words = parse(words.encode()).errors[0]
         return error_fault(where, code, words)
 
 

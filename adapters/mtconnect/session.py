@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn, cast
 
 from gateway.sdk import (
+    Busy,
     Feed,
     Feeds,
     LinkLost,
@@ -21,7 +23,7 @@ from gateway.wire.link import StreamLink
 
 from .codec import Response, Unasked, request, status_fault
 from .config import MtconnectConnection, MtconnectDevice
-from .document import DataItem, Document, Header, Observation, parse
+from .document import DataItem, Document, Header, Observation, OutOfRange, parse
 from .values import Conditions, time_of, value_of
 
 
@@ -50,6 +52,8 @@ class MtconnectSession:
         self._places: dict[str, list[tuple[Feed, int]]] = {}
         self._alive: list[Feed] = []
         self._resumed = False
+        self._caught_up = asyncio.Event()
+        """It is settled whether all that was missed has been told."""
         self.where = f"{connection.host}:{connection.port}"
 
     async def start(self) -> None:
@@ -78,31 +82,38 @@ class MtconnectSession:
 
     async def subscribe(self, feeds: Feeds) -> NoReturn:
         """Tell what was missed if the agent still has it, then what is now, then what changes; see Subscribes."""
-        self._find(feeds, (await self.get("/probe")).items)
-        now = await self.get("/current")
-        header = _numbered(now)
-        position = self._position
-        same = position.instance == header.instance
-        self._resumed = same and header.first <= position.next <= header.next
-        if self._resumed:
-            await self._replay(feeds, header.next)
-        position.instance, position.next = header.instance, header.next
-        self._position.conditions.forget()
-        self._tell(now.observations)
-        for feed in self._alive:
-            feed.alive()
+        try:
+            await self._catch_up(feeds)
+        finally:
+            self._caught_up.set()
         await self._follow()
 
     async def read_history(self, feed: Feed, since: int, until: int) -> None:
-        """Nothing has to be asked for: `subscribe` has told what was missed, if the buffer of the agent had it.
+        """Nothing has to be asked for: `subscribe` tells what was missed, if the buffer of the agent has it.
 
         Raises TagFault where it had not, or the agent was started anew: then that time is a gap.
         """
         del since, until
+        await self._caught_up.wait()  # what was told first says nothing yet of what follows
         if not self._resumed:
             raise TagFault(f"{self.where} has not kept what {feed.name} did meanwhile", code="session_not_kept")
 
     # inside
+
+    async def _catch_up(self, feeds: Feeds) -> None:
+        self._find(feeds, (await self.get("/probe")).items)
+        now = await self.get("/current")
+        header, position = _numbered(now), self._position
+        if position.instance == header.instance and header.first <= position.next <= header.next:
+            self._resumed = await self._replay(feeds, header.next)
+            if not self._resumed:
+                now = await self.get("/current")
+                header = _numbered(now)
+        position.instance, position.next = header.instance, header.next
+        position.conditions.forget()
+        self._tell(now.observations)
+        for feed in self._alive:
+            feed.alive()
 
     async def _exchange(self, path: str, query: Mapping[str, int] | None, answer: Response, patience: float) -> None:
         if self._link is None:
@@ -142,19 +153,22 @@ class MtconnectSession:
             if refused:
                 feed.sample({}, failures=refused)
 
-    async def _replay(self, feeds: Feeds, until: int) -> None:
-        """Have told again what the buffer of the agent holds, up to the present."""
+    async def _replay(self, feeds: Feeds, until: int) -> bool:
+        """Have told again what the buffer of the agent holds, up to the present; False where it did not hold all."""
         position = self._position
         while position.next < until:
             await feeds.room()
             count = min(self._connection.count, until - position.next)
-            part = await self.get("/sample", {"from": position.next, "count": count})
+            try:
+                part = await self.get("/sample", {"from": position.next, "count": count})
+            except OutOfRange:
+                return False
             header = _numbered(part)
             if header.instance != position.instance or header.first > position.next or header.next <= position.next:
-                self._resumed = False  # overtaken, or started anew, meanwhile: the rest is a gap
-                return
+                return False  # overtaken, or started anew, meanwhile: the rest is a gap
             self._tell([one for one in part.observations if position.next <= one.sequence < until], replayed=True)
             position.next = header.next
+        return True
 
     async def _follow(self) -> NoReturn:
         c = self._connection
@@ -172,7 +186,10 @@ class MtconnectSession:
     def _take(self, part: bytes) -> None:
         """One part of the stream. Raises LinkLost when it does not continue what came before: then all begins anew."""
         document = parse(part)
-        if (fault := document.fault(self.where)) is not None:
+        fault = document.fault(self.where)
+        if isinstance(fault, Busy):  # how cppagent 1 says that it has overwritten what was not told yet
+            raise LinkLost(f"{self.where}: the agent ended the stream: {fault}") from fault
+        if fault is not None:
             raise fault
         header, position = _numbered(document), self._position
         if header.instance != position.instance:

@@ -254,6 +254,6 @@ def test_overtaken_while_it_tells_again(run, kit):
                 with pytest.raises(TagFault):
                     await task.session.read_history(feed, 0, 1)
 
-        await answering(kit, [DEVICES, STREAMS % (1, 5), STREAMS % (4, 5)], ask)
+        await answering(kit, [DEVICES, STREAMS % (1, 5), STREAMS % (4, 5), STREAMS % (4, 6)], ask)
 
     run(work)
