@@ -46,11 +46,12 @@ class Header(NamedTuple):
     instance: int
     first: int
     next: int
+    buffer: int
     sender: str
     version: str
 
 
-NO_HEADER: Final = Header(0, 0, 0, "", "")
+NO_HEADER: Final = Header(0, 0, 0, 0, "", "")
 
 
 class DataItem(NamedTuple):
@@ -183,10 +184,10 @@ class _Reader:
         del qualified
 
     def _header(self, attributes: dict[str, str]) -> None:
-        first, following = (_number(attributes.get(name) or "0") for name in ("firstSequence", "nextSequence"))
-        instance = _number(attributes.get("instanceId") or "0")
+        names = ("instanceId", "firstSequence", "nextSequence", "bufferSize")
+        instance, first, following, buffer = (_number(attributes.get(name) or "0") for name in names)
         told = attributes.get("sender", ""), attributes.get("version", "")
-        self.document.header = Header(instance, first, following, *told)
+        self.document.header = Header(instance, first, following, buffer, *told)
 
     def _item(self, attributes: dict[str, str]) -> None:
         name, identity = attributes.get("name", ""), attributes.get("id", "")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import NoReturn, cast
 
 from gateway.sdk import (
-    Busy,
     Feed,
     Feeds,
     LinkLost,
@@ -51,6 +50,9 @@ class MtconnectSession:
         self._link: StreamLink | None = None
         self._places: dict[str, list[tuple[Feed, int]]] = {}
         self._alive: list[Feed] = []
+        self._count = connection.count
+        """Most observations to ask for at a time."""
+        self._streaming = False
         self._resumed = False
         self._caught_up = asyncio.Event()
         """It is settled whether all that was missed has been told."""
@@ -104,6 +106,7 @@ class MtconnectSession:
         self._find(feeds, (await self.get("/probe")).items)
         now = await self.get("/current")
         header, position = _numbered(now), self._position
+        self._count = min(self._connection.count, header.buffer or self._connection.count)
         if position.instance == header.instance and header.first <= position.next <= header.next:
             self._resumed = await self._replay(feeds, header.next)
             if not self._resumed:
@@ -158,7 +161,7 @@ class MtconnectSession:
         position = self._position
         while position.next < until:
             await feeds.room()
-            count = min(self._connection.count, until - position.next)
+            count = min(self._count, until - position.next)
             try:
                 part = await self.get("/sample", {"from": position.next, "count": count})
             except OutOfRange:
@@ -174,7 +177,7 @@ class MtconnectSession:
         c = self._connection
         query = {
             "from": self._position.next,
-            "count": c.count,
+            "count": self._count,
             "interval": round(c.interval * 1000),
             "heartbeat": round(c.heartbeat * 1000),
         }
@@ -186,11 +189,11 @@ class MtconnectSession:
     def _take(self, part: bytes) -> None:
         """One part of the stream. Raises LinkLost when it does not continue what came before: then all begins anew."""
         document = parse(part)
-        fault = document.fault(self.where)
-        if isinstance(fault, Busy):  # how cppagent 1 says that it has overwritten what was not told yet
-            raise LinkLost(f"{self.where}: the agent ended the stream: {fault}") from fault
-        if fault is not None:
+        if (fault := document.fault(self.where)) is not None:
+            if self._streaming:  # so cppagent says, by one code or another, that it has overwritten what comes next
+                raise LinkLost(f"{self.where}: the agent cannot go on with the stream: {fault}") from fault
             raise fault
+        self._streaming = True
         header, position = _numbered(document), self._position
         if header.instance != position.instance:
             raise LinkLost(f"{self.where}: the agent was started anew")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from adapters.mtconnect import adapter
+from adapters.mtconnect.tests.conftest import Kit
 from gateway.testing.ports import free_port
 
 PROGRAM = os.environ.get("XINGSHA_CPPAGENT", "")
@@ -117,7 +119,9 @@ class Feeder:
     async def tell(self, *words):
         """One line: a time, or the number of a change that has one, then keys and values."""
         first, *rest = words
-        self._writer.write("|".join([stamp(first) if isinstance(first, int) else first, *map(str, rest)]).encode() + b"\n")
+        self._writer.write(
+            "|".join([stamp(first) if isinstance(first, int) else first, *map(str, rest)]).encode() + b"\n"
+        )
         await self._writer.drain()
 
     async def count(self, until, pause=0.0):
@@ -182,6 +186,15 @@ class Agent:
         self.feeder.hang_up()
         while self.feeder.connected:
             await asyncio.sleep(0.01)
+
+    async def has_read_all(self):
+        """Wait until it knows what was fed last."""
+        async with asyncio.timeout(20), adapter(Kit.connection(self.port)).open() as session:
+            while True:
+                now = {one.id: one.text for one in (await session.get("/current")).observations}
+                if now["l_parts"] == str(self.feeder.told):
+                    return
+                await asyncio.sleep(0.01)
 
     async def _answers(self):
         try:

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.mtconnect.tests.conftest import until
 from adapters.mtconnect.tests.reference import agent_at_work, moment, needs_agent
-from gateway.sdk import Fault, LinkLost, OutOfStep, ProtocolFault, TagFault
+from gateway.sdk import LinkLost, OutOfStep, ProtocolFault, TagFault
 from gateway.testing.chaos import ChaosLink, Mischief
 
 pytestmark = needs_agent
@@ -205,8 +205,7 @@ def test_what_the_buffer_has_no_more_is_a_gap(run, kit, tmp_path):
                 await until(lambda: feeds[1].last["p_force"] == 20)
             check(*feeds, 10)
             await agent.feeder.count(300)
-            await agent.feeder.tell(0, "exec", "READY")
-            await asyncio.sleep(0.3)  # it has no way to say that it has read all
+            await agent.has_read_all()
             later = counted(kit)
             async with kit.subscribed(made, *later) as task:
                 await until(lambda: later[0].signs)
@@ -277,13 +276,73 @@ def test_what_it_refuses(run, kit, tmp_path):
     async def work():
         async with agent_at_work(tmp_path, exponent=7) as agent:
             async with kit.adapter(agent).open() as session:
-                for path, query in (("/nothing", None), ("/sample", {"from": 9999}), ("/sample", {"count": 9999})):
-                    with pytest.raises(Fault) as raised:
+                for path, query, words in (
+                    ("/nothing", None, "INVALID_REQUEST"),
+                    ("/sample", {"from": 9999}, "OUT_OF_RANGE: 'from'"),
+                    ("/sample", {"count": 9999}, "OUT_OF_RANGE: 'count'"),
+                ):
+                    with pytest.raises(ProtocolFault, match=words):
                         await session.get(path, query)
-                    print(repr(raised.value))
             feeds = counted(kit)
-            async with kit.subscribed(kit.adapter(agent, count=500), *feeds) as task:
-                with pytest.raises(ProtocolFault, match="OUT_OF_RANGE.*count"):
+            async with kit.subscribed(kit.adapter(agent, count=100_000), *feeds):
+                await until(lambda: feeds[0].signs)
+                await agent.feeder.count(10)
+                await until(lambda: feeds[1].last["p_force"] == 20)
+            check(*feeds, 10)
+
+    run(work)
+
+
+def test_overtaken_in_the_stream(run, kit, tmp_path):
+    async def work():
+        async with agent_at_work(tmp_path, exponent=7) as agent:
+            feeds = counted(kit)
+            made = kit.adapter(agent, interval="1s", timeout="5s")
+            async with kit.subscribed(made, *feeds) as task:
+                await until(lambda: feeds[0].signs > 1)
+                await agent.feeder.count(500)
+                with pytest.raises(LinkLost, match=r"cannot go on with the stream|has overwritten"):
                     await task.future
+            later = counted(kit)
+            async with kit.subscribed(made, *later) as task:
+                await until(lambda: later[0].signs)
+                with pytest.raises(TagFault, match="not kept"):
+                    await task.session.read_history(later[0], 0, 1)
+                await agent.feeder.count(510)
+                await until(lambda: later[1].last["p_force"] == 1020)
+            check(*later, 510, first=500)
+
+    run(work)
+
+
+def test_overtaken_while_it_tells_again(run, kit, tmp_path):
+    async def work():
+        async with agent_at_work(tmp_path, exponent=7) as agent:
+            made = kit.adapter(agent, count=5)
+            before = counted(kit)
+            async with kit.subscribed(made, *before):
+                await until(lambda: before[0].signs)
+            await agent.feeder.count(20)
+            await agent.has_read_all()
+            feeds = counted(kit)
+
+            class Slow(list):
+                async def room(self):
+                    if feeds[0].of("parts", True) and agent.feeder.told == 20:
+                        asking.append(asyncio.ensure_future(session.read_history(feeds[0], 0, 1)))
+                        await agent.feeder.count(200)
+                        await agent.has_read_all()
+
+            asking = []
+            async with made.open() as session:
+                following = asyncio.ensure_future(session.subscribe(Slow(feeds)))
+                await until(lambda: feeds[1].last.get("p_force") == 400)
+                with pytest.raises(TagFault, match="not kept"):
+                    await asking[0]
+                following.cancel()
+                await asyncio.wait([following])
+            again = feeds[0].of("parts", True)
+            assert again == list(range(1, len(again) + 1))
+            assert len(again) < 20
 
     run(work)
