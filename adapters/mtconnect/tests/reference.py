@@ -24,7 +24,6 @@ START = 1_711_846_800_000_000_000
 
 SETTINGS = """\
 Devices = {devices}
-SchemaVersion = 1.7
 BufferSize = {exponent}
 ServerIp = 127.0.0.1
 Port = {port}
