@@ -139,10 +139,12 @@ def test_overtaken_or_started_anew_in_the_stream(run, kit):
     run(lambda: work(anew, "anew"))
 
 
-def test_a_stream_that_begins_later(run, kit):
+def test_a_stream_that_begins_with_an_error_or_later(run, kit):
     async def work():
         async with Simulator() as plant, kit.adapter(plant).open() as session:
             session._position.instance, session._position.next = 1, 5
+            with pytest.raises(Busy):
+                session._take(ERROR)
             with pytest.raises(LinkLost, match="overwritten"):
                 session._take(STREAMS % (9, 12))
 
