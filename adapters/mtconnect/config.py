@@ -27,7 +27,7 @@ class MtconnectConnection(TcpConnection):
     heartbeat: Annotated[Interval, Field(ge=0.01, le=600)] = 10.0
     """The agent gives a sign of life when nothing changed for this long; if even that stays away, the link is down."""
     count: Annotated[int, Field(ge=1, le=100_000)] = 500
-    """Most observations in one part; less than the buffer of the agent has."""
+    """Most observations in one part; never more than the buffer of the agent holds."""
     max_document: Annotated[Size, Field(ge=1000, le=64 << 20)] = 8_000_000
     """Largest document that is taken from the agent."""
 

@@ -7,6 +7,7 @@ by their local names, so that every edition of the schemas is the same here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from xml.parsers import expat
@@ -18,6 +19,11 @@ DEEPEST: Final = 64
 CONDITIONS: Final = {"Normal": 0, "Warning": 1, "Fault": 2}
 """Level of a condition, as a number; Unavailable has none."""
 
+
+class OutOfRange(ProtocolFault):
+    """The buffer of the agent does not hold, or no longer, what was asked for."""
+
+
 ERRORS: Final[dict[str, type[Fault] | Callable[[str], Fault]]] = {
     "ASSET_NOT_FOUND": ProtocolFault,
     "INTERNAL_ERROR": lambda words: Busy(words, wait=5.0),
@@ -25,7 +31,7 @@ ERRORS: Final[dict[str, type[Fault] | Callable[[str], Fault]]] = {
     "INVALID_URI": ProtocolFault,
     "INVALID_XPATH": ProtocolFault,
     "NO_DEVICE": ProtocolFault,
-    "OUT_OF_RANGE": ProtocolFault,
+    "OUT_OF_RANGE": OutOfRange,
     "QUERY_ERROR": ProtocolFault,
     "TOO_MANY": lambda words: Busy(words, wait=5.0),
     "UNAUTHORIZED": AuthFault,
@@ -40,11 +46,12 @@ class Header(NamedTuple):
     instance: int
     first: int
     next: int
+    buffer: int
     sender: str
     version: str
 
 
-NO_HEADER: Final = Header(0, 0, 0, "", "")
+NO_HEADER: Final = Header(0, 0, 0, 0, "", "")
 
 
 class DataItem(NamedTuple):
@@ -91,6 +98,9 @@ class Document:
         if self.kind != "MTConnectError":
             return None
         code, words = self.errors[0] if self.errors else ("", "")
+        if "<MTConnectError" in words:  # in a stream, cppagent 1 wraps up the document that it would have answered with
+            with suppress(ProtocolFault):
+                code, words = parse(words.encode()).errors[0]
         return error_fault(where, code, words)
 
 
@@ -174,10 +184,10 @@ class _Reader:
         del qualified
 
     def _header(self, attributes: dict[str, str]) -> None:
-        first, following = (_number(attributes.get(name) or "0") for name in ("firstSequence", "nextSequence"))
-        instance = _number(attributes.get("instanceId") or "0")
+        names = ("instanceId", "firstSequence", "nextSequence", "bufferSize")
+        instance, first, following, buffer = (_number(attributes.get(name) or "0") for name in names)
         told = attributes.get("sender", ""), attributes.get("version", "")
-        self.document.header = Header(instance, first, following, *told)
+        self.document.header = Header(instance, first, following, buffer, *told)
 
     def _item(self, attributes: dict[str, str]) -> None:
         name, identity = attributes.get("name", ""), attributes.get("id", "")

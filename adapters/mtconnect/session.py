@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn, cast
@@ -21,7 +22,7 @@ from gateway.wire.link import StreamLink
 
 from .codec import Response, Unasked, request, status_fault
 from .config import MtconnectConnection, MtconnectDevice
-from .document import DataItem, Document, Header, Observation, parse
+from .document import DataItem, Document, Header, Observation, OutOfRange, parse
 from .values import Conditions, time_of, value_of
 
 
@@ -49,7 +50,12 @@ class MtconnectSession:
         self._link: StreamLink | None = None
         self._places: dict[str, list[tuple[Feed, int]]] = {}
         self._alive: list[Feed] = []
+        self._count = connection.count
+        """Most observations to ask for at a time."""
+        self._streaming = False
         self._resumed = False
+        self._caught_up = asyncio.Event()
+        """It is settled whether all that was missed has been told."""
         self.where = f"{connection.host}:{connection.port}"
 
     async def start(self) -> None:
@@ -78,31 +84,39 @@ class MtconnectSession:
 
     async def subscribe(self, feeds: Feeds) -> NoReturn:
         """Tell what was missed if the agent still has it, then what is now, then what changes; see Subscribes."""
-        self._find(feeds, (await self.get("/probe")).items)
-        now = await self.get("/current")
-        header = _numbered(now)
-        position = self._position
-        same = position.instance == header.instance
-        self._resumed = same and header.first <= position.next <= header.next
-        if self._resumed:
-            await self._replay(feeds, header.next)
-        position.instance, position.next = header.instance, header.next
-        self._position.conditions.forget()
-        self._tell(now.observations)
-        for feed in self._alive:
-            feed.alive()
+        try:
+            await self._catch_up(feeds)
+        finally:
+            self._caught_up.set()
         await self._follow()
 
     async def read_history(self, feed: Feed, since: int, until: int) -> None:
-        """Nothing has to be asked for: `subscribe` has told what was missed, if the buffer of the agent had it.
+        """Nothing has to be asked for: `subscribe` tells what was missed, if the buffer of the agent has it.
 
         Raises TagFault where it had not, or the agent was started anew: then that time is a gap.
         """
         del since, until
+        await self._caught_up.wait()  # what was told first says nothing yet of what follows
         if not self._resumed:
             raise TagFault(f"{self.where} has not kept what {feed.name} did meanwhile", code="session_not_kept")
 
     # inside
+
+    async def _catch_up(self, feeds: Feeds) -> None:
+        self._find(feeds, (await self.get("/probe")).items)
+        now = await self.get("/current")
+        header, position = _numbered(now), self._position
+        self._count = min(self._connection.count, header.buffer or self._connection.count)
+        if position.instance == header.instance and header.first <= position.next <= header.next:
+            self._resumed = await self._replay(feeds, header.next)
+            if not self._resumed:
+                now = await self.get("/current")
+                header = _numbered(now)
+        position.instance, position.next = header.instance, header.next
+        position.conditions.forget()
+        self._tell(now.observations)
+        for feed in self._alive:
+            feed.alive()
 
     async def _exchange(self, path: str, query: Mapping[str, int] | None, answer: Response, patience: float) -> None:
         if self._link is None:
@@ -142,25 +156,28 @@ class MtconnectSession:
             if refused:
                 feed.sample({}, failures=refused)
 
-    async def _replay(self, feeds: Feeds, until: int) -> None:
-        """Have told again what the buffer of the agent holds, up to the present."""
+    async def _replay(self, feeds: Feeds, until: int) -> bool:
+        """Have told again what the buffer of the agent holds, up to the present; False where it did not hold all."""
         position = self._position
         while position.next < until:
             await feeds.room()
-            count = min(self._connection.count, until - position.next)
-            part = await self.get("/sample", {"from": position.next, "count": count})
+            count = min(self._count, until - position.next)
+            try:
+                part = await self.get("/sample", {"from": position.next, "count": count})
+            except OutOfRange:
+                return False
             header = _numbered(part)
             if header.instance != position.instance or header.first > position.next or header.next <= position.next:
-                self._resumed = False  # overtaken, or started anew, meanwhile: the rest is a gap
-                return
+                return False  # overtaken, or started anew, meanwhile: the rest is a gap
             self._tell([one for one in part.observations if position.next <= one.sequence < until], replayed=True)
             position.next = header.next
+        return True
 
     async def _follow(self) -> NoReturn:
         c = self._connection
         query = {
             "from": self._position.next,
-            "count": c.count,
+            "count": self._count,
             "interval": round(c.interval * 1000),
             "heartbeat": round(c.heartbeat * 1000),
         }
@@ -173,7 +190,10 @@ class MtconnectSession:
         """One part of the stream. Raises LinkLost when it does not continue what came before: then all begins anew."""
         document = parse(part)
         if (fault := document.fault(self.where)) is not None:
+            if self._streaming:  # so cppagent says, by one code or another, that it has overwritten what comes next
+                raise LinkLost(f"{self.where}: the agent cannot go on with the stream: {fault}") from fault
             raise fault
+        self._streaming = True
         header, position = _numbered(document), self._position
         if header.instance != position.instance:
             raise LinkLost(f"{self.where}: the agent was started anew")

@@ -93,6 +93,7 @@ class Agent:
     def __init__(self, changed: Callable[[], None], restarted: Callable[[], None], buffer: int = BUFFER) -> None:
         self.instance = 1_700_000_000
         self.next = 1
+        self.size = buffer
         self.kept: deque[Kept] = deque(maxlen=buffer)
         self.machines: dict[str, Machine] = {}
         self.silent = False
@@ -152,7 +153,7 @@ class Agent:
             + "</DataItems></Controller></Components></Device>"
             for machine in self.machines.values()
         )
-        return self._document("Devices", f'bufferSize="{self.kept.maxlen}"', f"<Devices>{body}</Devices>")
+        return self._document("Devices", "", f"<Devices>{body}</Devices>")
 
     def current(self) -> bytes:
         """Answer of /current."""
@@ -185,7 +186,8 @@ class Agent:
         return self._document("Streams", numbers, f"<Streams>{body}</Streams>")
 
     def _document(self, kind: str, numbers: str, body: str) -> bytes:
-        header = f'<Header instanceId="{self.instance}" version="2.0" sender="xingsha" {numbers}/>'
+        told = f'version="2.0" sender="xingsha" bufferSize="{self.size}"'
+        header = f'<Header instanceId="{self.instance}" {told} {numbers}/>'
         root = f'MTConnect{kind} xmlns="{_URN.format(kind)}"'
         return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}>{header}{body}</MTConnect{kind}>'.encode()
 

@@ -28,7 +28,7 @@ class Stream:
         self._plant = plant
         self._peer = peer
         self._next = query["from"]
-        self._count = query.get("count", 100)
+        self._count = query["count"]
         self._interval = query["interval"] / 1000
         self._heartbeat = query.get("heartbeat", 10_000) / 1000
         self._due: asyncio.TimerHandle | None = None
@@ -43,14 +43,24 @@ class Stream:
         """Send what is new, or that nothing is."""
         self.end()
         self._beat = asyncio.get_running_loop().call_later(self._heartbeat, self.send)
-        if self._plant.agent.silent:
+        agent = self._plant.agent
+        if agent.silent:
             return
-        document, self._next = self._plant.agent.sample(self._next, self._count)
-        head = f"--{_BOUNDARY}\r\nContent-type: text/xml\r\nContent-length: {len(document)}\r\n\r\n"
-        part = head.encode() + document + b"\r\n"
-        self._peer.send(part if self._plant.unchunked else b"%x\r\n%s\r\n" % (len(part), part))
-        if self._next < self._plant.agent.next:
+        if self._next < agent.first:
+            self.part(agent.error("INTERNAL_ERROR", "Client can't keep up with event stream, disconnecting"))
+            self.end()
+            self._peer.close()
+            return
+        document, self._next = agent.sample(self._next, self._count)
+        self.part(document)
+        if self._next < agent.next:
             self.changed()
+
+    def part(self, document: bytes) -> None:
+        """Send one document."""
+        head = f"--{_BOUNDARY}\r\nContent-type: text/xml\r\nContent-length: {len(document)}\r\n\r\n"
+        part = head.encode() + document + b"\r\n\r\n"
+        self._peer.send(part if self._plant.unchunked else b"%x\r\n%s\r\n" % (len(part), part))
 
     def end(self) -> None:
         """Send nothing more."""
@@ -68,7 +78,7 @@ class Simulator(StreamServer):
         self.agent = Agent(self._changed, self._restarted, buffer)
         self.path = path
         self.unchunked = False
-        """Streams without chunks, and every other connection closed after its answer, as agents before 2.0 do."""
+        """Streams without chunks, and every other connection closed after its answer, as old agents do."""
         self.status = 0
         """Answer everything with this HTTP status; 0: as it should be."""
         self._streams: dict[Peer, Stream] = {}
@@ -113,15 +123,18 @@ class Simulator(StreamServer):
         except ValueError:
             return self._written(400, self.agent.error("QUERY_ERROR", "a number was expected"))
         start = query.setdefault("from", self.agent.first)
-        if not self.agent.first <= start <= self.agent.next:
-            return self._written(404, self.agent.error("OUT_OF_RANGE", f"from={start}"))
-        if "interval" not in query:
-            return self._written(200, self.agent.sample(start, query.get("count", 100))[0])
+        count = query.setdefault("count", 100)
+        if streamed := "interval" in query:  # what the buffer has no more is passed over, as by cppagent 1
+            start = query["from"] = max(start, self.agent.first)
+        if not self.agent.first <= start <= self.agent.next or not 0 < count <= self.agent.size:
+            return self._written(400, self.agent.error("OUT_OF_RANGE", f"from={start}, count={count}"))
+        if not streamed:
+            return self._written(200, self.agent.sample(start, count)[0])
         self._streams[peer] = stream = Stream(self, peer, query)
         asyncio.get_running_loop().call_soon(stream.send)
-        coding = "" if self.unchunked else "Transfer-Encoding: chunked\r\n"
-        kind = f"multipart/x-mixed-replace;boundary={_BOUNDARY}"
-        return f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{coding}\r\n".encode()
+        kind, coding = ("x-mixed-replace", "") if self.unchunked else ("mixed", "Transfer-Encoding: chunked\r\n")
+        head = f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: multipart/{kind};boundary={_BOUNDARY}\r\n"
+        return f"{head}{coding}\r\n".encode()
 
     def _written(self, status: int, document: bytes) -> bytes:
         closing = "Connection: close\r\n" if self.unchunked else ""

@@ -1,6 +1,7 @@
 """Documents: what the standard's structure tells, what is refused, and what the texts in them mean."""
 
 from contextlib import suppress
+from xml.sax.saxutils import escape
 
 import pytest
 from hypothesis import given
@@ -56,6 +57,16 @@ def test_what_is_refused(data):
 def test_any_bytes_are_a_document_or_a_fault(noise, at):
     with suppress(ProtocolFault):
         parse(STREAMS[:at] + noise + STREAMS[at + len(noise) // 2 :])
+
+
+def test_an_error_that_wraps_up_another():
+    """As cppagent 1 ends a stream."""
+    whole = '<MTConnectError><Errors><Error errorCode="%s">%s</Error></Errors></MTConnectError>'
+    inner = '<?xml version="1.0" encoding="UTF-8"?>' + whole % ("OUT_OF_RANGE", "'count' must be less than 129")
+    fault = parse((whole % ("BAD_REQUEST", escape(inner))).encode()).fault("agent")
+    assert str(fault) == "agent: the agent says OUT_OF_RANGE: 'count' must be less than 129"
+    broken = parse((whole % ("BAD_REQUEST", escape(inner[:-4]))).encode()).fault("agent")
+    assert "the agent says BAD_REQUEST: <?xml" in str(broken)
 
 
 @pytest.mark.parametrize("code", [*ERRORS, "NEW_ONE", ""])

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from adapters.mtconnect.simulator import Simulator
-from adapters.mtconnect.tests.conftest import until
+from adapters.mtconnect.tests.conftest import Recorder, until
 from gateway.sdk import AuthFault, Busy, Fault, LinkLost, OutOfStep, ProtocolFault, TagFault
 
 MOMENT = 1_711_846_800_123_456_789
@@ -135,8 +135,36 @@ def test_overtaken_or_started_anew_in_the_stream(run, kit):
     def anew(plant):
         plant.agent.instance += 1
 
-    run(lambda: work(overrun, "overwritten"))
+    run(lambda: work(overrun, "cannot go on.*INTERNAL_ERROR"))
     run(lambda: work(anew, "anew"))
+
+
+def test_a_stream_that_begins_with_an_error_or_later(run, kit):
+    async def work():
+        async with Simulator() as plant, kit.adapter(plant).open() as session:
+            session._position.instance, session._position.next = 1, 5
+            with pytest.raises(Busy):
+                session._take(ERROR)
+            with pytest.raises(LinkLost, match="overwritten"):
+                session._take(STREAMS % (9, 12))
+
+    run(work)
+
+
+def test_a_buffer_smaller_than_a_part(run, kit):
+    async def work():
+        async with Simulator(buffer=5) as plant:
+            plant.device().observe("n", "0")
+            feed = kit.feed(kit.tag("n", "int32"))
+            with pytest.raises(ProtocolFault, match="OUT_OF_RANGE"):
+                async with kit.adapter(plant).open() as session:
+                    await session.get("/sample", {"from": 1, "count": 6})
+            async with kit.subscribed(kit.adapter(plant, count=500), feed):
+                await until(lambda: feed.signs > 1)
+                plant.device().observe("n", "1")
+                await until(lambda: feed.last == {"n": 1})
+
+    run(work)
 
 
 def test_a_device_that_the_agent_does_not_have(run, kit):
@@ -243,17 +271,64 @@ def test_other_answers(run, kit, answers, fault, words):
     run(work)
 
 
-def test_overtaken_while_it_tells_again(run, kit):
+class Asking(Recorder):
+    """A feed that asks for what it missed as soon as something arrives, as the gateway does."""
+
+    session = asked = None
+
+    def sample(self, values, **more):
+        super().sample(values, **more)
+        self.asked = self.asked or asyncio.ensure_future(self.session.read_history(self, 0, 1))
+
+
+SOME = b'<Samples><X dataItemId="n" sequence="3" timestamp="2024-03-31T01:00:00Z">7</X></Samples></MTConnectStreams>'
+OVERTAKEN = ERROR.replace(b"TOO_MANY", b"OUT_OF_RANGE")
+
+
+@pytest.mark.parametrize(
+    "parts", [[STREAMS % (4, 5)], [OVERTAKEN], [STREAMS.replace(b"</MTConnectStreams>", SOME) % (1, 4), OVERTAKEN]]
+)
+def test_overtaken_while_it_tells_again(run, kit, parts):
     async def work():
         async def ask(server):
             made = kit.adapter(server)
             made._position.instance, made._position.next = 1, 3
-            feed = kit.feed(kit.tag("n"))
-            async with kit.subscribed(made, feed) as task:
+            feed = Asking("d", kit.device(), [kit.tag("n")])
+            async with made.open() as feed.session:
+                following = asyncio.ensure_future(feed.session.subscribe(kit.feeds([feed])))
+                await until(lambda: feed.signs)
+                assert feed.of("n", True) == ([7] if len(parts) > 1 else [])
+                with pytest.raises(TagFault):
+                    await (feed.asked or feed.session.read_history(feed, 0, 1))
+                assert made._position.next == 6
+                following.cancel()
+                await asyncio.wait([following])
+
+        await answering(kit, [DEVICES, STREAMS % (1, 5), *parts, STREAMS % (4, 6)], ask)
+
+    run(work)
+
+
+def test_a_tag_that_is_refused_makes_no_gap(run, kit):
+    async def work():
+        async with Simulator() as plant:
+            plant.device().observe("n", "0")
+            made = kit.adapter(plant)
+            feed = Asking("d", kit.device(), [kit.tag("n"), kit.tag("no")])
+            async with made.open() as feed.session:
+                first = asyncio.ensure_future(feed.session.subscribe(kit.feeds([feed])))
                 await until(lambda: feed.signs)
                 with pytest.raises(TagFault):
-                    await task.session.read_history(feed, 0, 1)
-
-        await answering(kit, [DEVICES, STREAMS % (1, 5), STREAMS % (4, 5)], ask)
+                    await feed.asked
+                first.cancel()
+                await asyncio.wait([first])
+            plant.device().observe("n", "1")
+            feed.asked = None
+            async with made.open() as feed.session:
+                second = asyncio.ensure_future(feed.session.subscribe(kit.feeds([feed])))
+                await until(lambda: feed.of("n", True) == [1])
+                await feed.asked
+                second.cancel()
+                await asyncio.wait([second])
 
     run(work)
