@@ -54,7 +54,9 @@ class DeviceFeed:
         self.quiet = 0.0
         """Seconds without a sign of life in this session, counted in ticks."""
         self.interrupted = 0
-        """Since when nothing arrives, ns since the epoch; 0: all is well."""
+        """Last sign of life before an interruption, ns since the epoch; 0: all is well."""
+        self._heard = 0
+        """Monotonic time of the last sign of life, ns; 0: never."""
         self._dropped = 0
         """Values for which there was no room since the last one for which there was."""
         self._dropped_since = 0
@@ -74,7 +76,7 @@ class DeviceFeed:
         if self._admitted(count):
             clock, now = self._feeds.time()
             frames = self.normaliser.sample(values, failures, time, now, clock, replayed=replayed)
-            self._arrived(frames, count, now, doubtful=bool(failures))
+            self._arrived(frames, count, clock, now, doubtful=bool(failures))
 
     def put(
         self,
@@ -89,11 +91,11 @@ class DeviceFeed:
         if self._admitted(len(tags)):
             clock, now = self._feeds.time()
             frames = self.normaliser.put(tags, values, quality, times, now, clock, replayed=replayed)
-            self._arrived(frames, len(tags), now, doubtful=quality is not None and bool(quality.any()))
+            self._arrived(frames, len(tags), clock, now, doubtful=quality is not None and bool(quality.any()))
 
     def alive(self) -> None:
         """See Feed."""
-        self._arrived([], 0, self._feeds.time()[1], doubtful=False)
+        self._arrived([], 0, *self._feeds.time(), doubtful=False)
 
     def fail(self, why: Fault) -> None:
         """See Feed."""
@@ -104,8 +106,11 @@ class DeviceFeed:
         self.lost(why.quality, now)
 
     def lost(self, quality: Quality, now: int) -> None:
-        """Nothing arrives any more: say so once, and remember since when."""
-        self.interrupted = self.interrupted or now
+        """Nothing arrives any more: say so once, and remember since when.
+
+        That is the last sign of life: what a dying link swallowed is missing too, although nobody noticed yet.
+        """
+        self.interrupted = self.interrupted or (self._heard + self._feeds.clock.offset if self._heard else now)
         frame = self.normaliser.lost(quality, now)
         if frame is not None:
             self._feeds.bus.publish(frame, self.normaliser.size)
@@ -153,9 +158,10 @@ class DeviceFeed:
         self._device.status.dropped += count
         return False
 
-    def _arrived(self, frames: Frames, count: int, now: int, *, doubtful: bool) -> None:
+    def _arrived(self, frames: Frames, count: int, clock: int, now: int, *, doubtful: bool) -> None:
         status = self._device.status
         self.quiet = 0.0
+        self._heard = clock
         self._feeds.arrived = True
         self._publish(frames)
         status.reads += count
