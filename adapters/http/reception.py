@@ -52,7 +52,7 @@ class Reception:
         for feed in feeds:
             known.setdefault(cast("HttpDevice", feed.device).path.partition("?")[0], []).append(feed)
         async for peer, frame in self.server.arrivals():
-            if peer not in self.server.peers:
+            if peer.gone:
                 self._waiting.pop(peer, None)
                 continue  # it did not wait for its answer, or was hung up on: it posts again
             try:
@@ -141,4 +141,4 @@ def sample(feed: Feed, document: Any) -> Sample:
 def _give(peer: Peer, data: bytes, closes: bool) -> None:
     peer.send(data)
     if closes:
-        peer.close()
+        peer.finish()

@@ -24,6 +24,8 @@ MOST_PEERS: Final = 1024
 """Connections at a time, unless told otherwise; one more is closed at once."""
 WAITING: Final = 256 * 1024
 """Bytes of one peer, 64 counted for each frame on top, that may wait before it is no longer read."""
+LINGER: Final = 1.0
+"""Seconds in which a peer can fetch the last it was sent before the connection is closed."""
 
 
 @dataclass(slots=True)
@@ -54,14 +56,32 @@ class Peer(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._held_up = False
         self._waiting = 0
+        self._lingers: asyncio.TimerHandle | None = None
+
+    @property
+    def gone(self) -> bool:
+        """True when nothing can be sent to it any more."""
+        return self._transport is None or self._lingers is not None
 
     def send(self, data: bytes) -> None:
         """Send; a peer that takes nothing for too long is hung up on."""
-        if self._transport is None or self._transport.is_closing():
+        if self.gone or self._transport is None or self._transport.is_closing():
             return
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > WRITE_BUFFER:
             self.close()
+
+    def finish(self) -> None:
+        """Hang up once the peer has fetched what it was sent, or LINGER is over; what it still sends is not looked at.
+
+        To close over bytes that nobody read would reset the connection, and take back the answer (RFC 9112, 9.6).
+        """
+        if self.gone or self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write_eof()
+        self._lingers = asyncio.get_running_loop().call_later(LINGER, self.close)
+        if self._held_up:
+            self._transport.resume_reading()
 
     def close(self) -> None:
         """Hang up at once."""
@@ -72,9 +92,10 @@ class Peer(asyncio.Protocol):
         """Take the frame that has waited longest; the peer is read again when there is room."""
         frame = self.frames.popleft()
         self._waiting -= len(frame) + 64
-        if self._held_up and self._waiting < WAITING // 2 and self._transport is not None:
+        if self._held_up and self._waiting < WAITING // 2:
             self._held_up = False
-            self._transport.resume_reading()
+            if self._transport is not None and self._lingers is None:
+                self._transport.resume_reading()
         return frame
 
     # what the transport calls
@@ -88,6 +109,8 @@ class Peer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Cut into frames; hang up on one who breaks the protocol."""
+        if self._lingers is not None:
+            return  # nor kept: it may be any number of bytes
         try:
             self._receiver.feed(data)
         except Fault:
@@ -96,9 +119,13 @@ class Peer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Leave; frames that wait are still handed over."""
         self._transport = None
+        if self._lingers is not None:
+            self._lingers.cancel()
         self._server.left(self)
 
     def _take(self, frame: bytes) -> None:
+        if self._lingers is not None:
+            return
         self.frames.append(frame)
         self._waiting += len(frame) + 64
         if self._waiting >= WAITING and not self._held_up and self._transport is not None:

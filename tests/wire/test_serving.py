@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from gateway.model.faults import LinkLost
+from gateway.wire import serving
 from gateway.wire.framing import delimited
 from gateway.wire.serving import WAITING, StreamServer, open_listener
 
@@ -114,6 +115,46 @@ def test_a_peer_that_takes_nothing_is_hung_up_on(run):
             await asyncio.get_running_loop().sock_sendall(sock, b"x\n" * 400)
             await until(lambda: server.counters.requests > 0 and not server.peers)
             sock.close()
+
+    run(work)
+
+
+def test_who_is_refused_can_fetch_the_answer_although_it_still_talks(run):
+    def refuse(peer, line):
+        peer.send(b"no\n")
+        peer.finish()
+        assert peer.gone
+        return b"and never this"
+
+    async def work():
+        async with StreamServer("127.0.0.1", 0, LINES, refuse) as server:
+            reader, writer = await dial(server.port)
+            writer.write(b"x\n")
+            await until(lambda: server.counters.requests == 1)
+            writer.write(b"y\n" * 50_000)
+            await writer.drain()
+            assert await reader.read() == b"no\n"
+            writer.close()
+            await until(lambda: not server.peers)
+            assert server.counters.requests == 1
+
+    run(work)
+
+
+def test_who_does_not_leave_is_hung_up_on(run, monkeypatch):
+    monkeypatch.setattr(serving, "LINGER", 0.05)
+
+    def refuse(peer, line):
+        peer.finish()
+        peer.finish()
+        return b""
+
+    async def work():
+        async with StreamServer("127.0.0.1", 0, LINES, refuse) as server:
+            _, writer = await dial(server.port)
+            writer.write(b"x\n")
+            await until(lambda: server.counters.requests and not server.peers)
+            writer.close()
 
     run(work)
 
