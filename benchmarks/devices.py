@@ -214,10 +214,10 @@ class Connection(asyncio.Protocol):
             if not block:
                 words[board.times_at + device * Scoreboard.RING + count % Scoreboard.RING] = now
             served += 1
+        words[Scoreboard.REQUESTS] += served  # counted first: whoever has the answer finds it counted
+        words[Scoreboard.REGISTERS] += served * width
         if answers:
             self.transport.write(b"".join(answers))
-        words[Scoreboard.REQUESTS] += served
-        words[Scoreboard.REGISTERS] += served * width
 
     def _misbehave(self, how: str, transaction: int, unit: int) -> None:
         """Answer in a way that must never be taken for an answer, with values that the device never had."""

@@ -361,12 +361,12 @@ class Plant:
         """The subscriber of the first lane."""
         return self.subscribers[0]
 
-    def wait_for_data(self, deadline: float = 60.0) -> float:
-        """Wait until every device was read and something has arrived. Seconds it took. Raises Unfit."""
+    def wait_for_data(self, deadline: float = 60.0, *, beyond: int = 0) -> float:
+        """Wait until every device was read and more than ``beyond`` points have arrived. Seconds. Raises Unfit."""
         began = time.monotonic()
         while True:
             _ = self.gateway.running
-            if (self.devices.board.served > 0).all() and self.subscriber.ask("mark")["points"]:
+            if (self.devices.board.served > 0).all() and self.subscriber.ask("mark")["points"] > beyond:
                 return time.monotonic() - began
             if time.monotonic() - began > deadline:
                 read = int((self.devices.board.served > 0).sum())

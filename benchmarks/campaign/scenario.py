@@ -111,8 +111,9 @@ class Scenario:
 
 
 def begin(run: Plant, course: Course) -> None:
+    before = run.subscriber.ask("mark")["points"]
     run.gateway.start()
-    run.wait_for_data()
+    run.wait_for_data(beyond=before)
     time.sleep(course.steady)
 
 
