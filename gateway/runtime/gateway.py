@@ -21,7 +21,7 @@ from gateway.model.faults import Fault
 from gateway.observe.status import DeviceStatus, GatewayStatus
 from gateway.runtime.making import make_adapter
 from gateway.runtime.reading import TagReading, rows
-from gateway.sinks import make_sink
+from gateway.sinks import MakeSink, make_sink
 
 log = structlog.get_logger("gateway")
 
@@ -33,10 +33,14 @@ EMPTY_CHECK: Final = 0.25
 
 
 class Gateway:
-    """One gateway. `run` it once; `status` and `values` may be asked at any time from the same event loop."""
+    """One gateway. `run` it once; `status` and `values` may be asked at any time from the same event loop.
 
-    def __init__(self, configuration: Configuration) -> None:
+    ``make_sink``: where lanes lead; tests have a platform in memory.
+    """
+
+    def __init__(self, configuration: Configuration, make_sink: MakeSink = make_sink) -> None:
         self.configuration = configuration
+        self._make_sink = make_sink
         self._started = time_ns()
         self._bus: Bus | None = None
         self._collector: Collector | None = None
@@ -120,7 +124,7 @@ class Gateway:
         configuration = self.configuration
         lane = configuration.lanes[name]
         gateway, folder = configuration.gateway.id, configuration.folder
-        sink = make_sink(lane.sink, configuration.sinks[name], gateway, name, folder=folder)
+        sink = self._make_sink(lane.sink, configuration.sinks[name], gateway, name, folder=folder)
         mark = f"-{configuration.worker}" if configuration.worker > 1 else ""
         spool = Spool(folder / configuration.bus.path.parent / "deadletters" / name, mark=mark)
         return Lane(name, lane, bus, sink, gateway, spool)

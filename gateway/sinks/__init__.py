@@ -25,6 +25,13 @@ class SinkModule(Protocol):
         """Make the sink of a lane. Raises ConfigFault."""
 
 
+class MakeSink(Protocol):
+    """What `make_sink` is."""
+
+    def __call__(self, identity: str, config: SinkConfig, gateway: str, lane: str, /, *, folder: Path = ...) -> Sink:
+        """Make the sink of a lane."""
+
+
 def sink_ids() -> list[str]:
     """Ids of all sinks there are."""
     return sorted(module.name for module in iter_modules(__path__) if module.ispkg)

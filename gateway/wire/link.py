@@ -49,11 +49,12 @@ class StreamLink(asyncio.Protocol):
     """See the module. Made by the connectors in ``wire.connect``; used by one task at a time."""
 
     __slots__ = (
-        "_answered", "_beat", "_closed", "_due", "_fault", "_held", "_loop", "_not_before", "_receiver", "_timeout",
-        "_timer", "_transport", "_waiter", "_withheld", "min_gap", "name", "stray", "stray_bytes", "tap",
+        "_answered", "_beat", "_clock", "_closed", "_due", "_fault", "_held", "_loop", "_not_before", "_receiver",
+        "_timeout", "_timer", "_transport", "_waiter", "_withheld", "min_gap", "name", "stray", "stray_bytes", "tap",
     )  # fmt: skip
 
-    def __init__(self, name: str, *, min_gap: float = 0.0) -> None:
+    def __init__(self, name: str, *, min_gap: float = 0.0, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock  # the loop's own may lag behind by a turn, and count in ms
         self.name = name
         """What it leads to, for messages: ``10.0.0.5:502``, ``/dev/ttyS1``."""
         self.min_gap = min_gap
@@ -99,7 +100,7 @@ class StreamLink(asyncio.Protocol):
         self._receiver = receiver
         self._answered = receiver.answered
         self._timeout = timeout
-        self._due = monotonic() + timeout
+        self._due = self._clock() + timeout
         self._timer = self._loop.call_later(timeout, self._expire, False)
         if data:
             if self.tap is not None:
@@ -123,7 +124,7 @@ class StreamLink(asyncio.Protocol):
         if self.tap is not None:
             self.tap(">", data)
         transport.write(data)
-        self._not_before = monotonic() + max(quiet, self.min_gap)
+        self._not_before = self._clock() + max(quiet, self.min_gap)
 
     def post(self, data: bytes) -> None:
         """Send, beside an exchange, what nobody waits for: acknowledgements, keep-alives. Raises LinkLost."""
@@ -171,7 +172,7 @@ class StreamLink(asyncio.Protocol):
         if self.tap is not None:
             self.tap("<", data)
         if self.min_gap:
-            self._not_before = monotonic() + self.min_gap
+            self._not_before = self._clock() + self.min_gap
         waiter = self._waiter
         try:
             if waiter is not None:
@@ -232,7 +233,7 @@ class StreamLink(asyncio.Protocol):
     def _expire(self, last_look: bool) -> None:
         if self._waiter is None or self._waiter.done() or self._receiver is None:
             return
-        left = self._due - monotonic()
+        left = self._due - self._clock()
         if self._receiver.answered > self._answered:
             self._answered = self._receiver.answered
             self._due += self._timeout
@@ -247,9 +248,9 @@ class StreamLink(asyncio.Protocol):
 
     async def _silence(self, limit: float) -> None:
         """Wait until the line has been silent long enough, at most ``limit`` seconds on one that babbles."""
-        give_up = monotonic() + limit + self.min_gap
-        while (left := self._not_before - monotonic()) > 0:
-            if monotonic() > give_up:
+        give_up = self._clock() + limit + self.min_gap
+        while (left := self._not_before - self._clock()) > 0:
+            if self._clock() > give_up:
                 raise ProtocolFault(f"{self.name}: the line does not fall silent")
             await asyncio.sleep(left)
         self._not_before = 0.0
