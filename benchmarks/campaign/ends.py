@@ -94,9 +94,10 @@ class Ends:
         return int(self.run.subscriber.ask("mark")["points"])
 
     def begin(self) -> None:
-        """Start the gateway, and wait until something new arrives."""
-        before = self.arrived()
+        """Start the gateway, and wait until something new arrives: not what a broker had kept for the subscriber."""
         began = self.start()
+        self.wait(self.opened, "the journal is not opened")
+        before = self.arrived()
         self.wait(lambda: self.arrived() > before, "nothing arrives")
         self.starts.append(time.monotonic() - began)
 
