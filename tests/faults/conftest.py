@@ -12,8 +12,8 @@ from benchmarks.processes import run_folder
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.parent == Path(__file__).parent:  # the scenarios of a file are started together, by one process
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if item.path.parent == Path(__file__).parent:  # by one process: scenarios of a file run side by side as it is
+            item.add_marker(pytest.mark.xdist_group("faults"))
 
 
 @pytest.fixture(scope="module")
