@@ -279,12 +279,15 @@ class SessionClient(Client):
     async def dispose(self) -> None:
         """Leave neither socket nor task behind."""
         renewing = self._renew_channel_task
-        if renewing is not None:
-            await self._cancel_task(renewing)
-            if not renewing.cancelled():
-                renewing.exception()
-        if self.transport.socket is not None:
-            await self.transport.socket.close()
+        try:
+            if renewing is not None:
+                renewing.cancel()
+                await asyncio.wait([renewing])  # asyncua's own way to wait would swallow our cancellation
+                if not renewing.cancelled():
+                    renewing.exception()
+        finally:
+            if self.transport.socket is not None:
+                await self.transport.socket.close()
 
 
 @contextmanager

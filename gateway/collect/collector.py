@@ -57,8 +57,16 @@ class Collector:
         """Read until cancelled; then declare what is missing, so that it is in the bus before the bus closes."""
         try:
             async with asyncio.TaskGroup() as group:
-                for endpoint in self.endpoints.values():
+                tasks = [
                     group.create_task(endpoint.run(), name=f"endpoint {endpoint.name}")
+                    for endpoint in self.endpoints.values()
+                ]
+                try:
+                    await asyncio.wait(tasks)
+                except asyncio.CancelledError:
+                    for endpoint in self.endpoints.values():
+                        endpoint.stopping = True
+                    raise
         finally:
             self._schedule.stop()  # a tick after this would declare and publish what nobody takes any more
             for endpoint in self.endpoints.values():

@@ -69,6 +69,8 @@ class Endpoint:
         self._polls: deque[PollJob] = deque()
         self._browses: deque[tuple[Work, asyncio.Future[Any]]] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self.stopping = False
+        """To be set before `run` is cancelled: an adapter, or a library of it, may swallow the cancellation."""
         self._open = False
         self._proven = False
         """The present session has brought something: the next loss starts with the shortest wait again."""
@@ -96,9 +98,9 @@ class Endpoint:
     async def run(self) -> None:
         """Open, serve, recover; for ever, until cancelled."""
         try:
-            while True:
+            while not self.stopping:
                 wait = await self._session()
-                if wait is None:
+                if wait is None or self.stopping:
                     return
                 await asyncio.sleep(wait)
         finally:
@@ -184,7 +186,7 @@ class Endpoint:
             raise LinkLost(message, code="session_stalled") from None
 
     async def _work_off(self, session: Session, watchdog: Watchdog) -> None:
-        while True:
+        while not self.stopping:
             if self._commands:
                 await self._work(session, *self._commands.popleft())
             elif self._polls:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from gateway.config.base import ConnectionConfig, DeviceConfig, TagConfig
 from gateway.model.faults import Fault
@@ -37,6 +37,14 @@ class Machine:
         self.polls: list[tuple[str, float]] = []
         self.delay: dict[str, float] = {}
         self.busy = 0
+        self.swallows = ""
+        """Where a cancellation is swallowed: open, read or close."""
+
+    async def dawdle(self, where: str) -> None:
+        """Take an hour, and return when that is cancelled."""
+        if where == self.swallows:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
 
 
 class ScriptedAdapter:
@@ -56,8 +64,12 @@ class ScriptedAdapter:
         if self.machine.open_fault is not None:
             raise self.machine.open_fault
         self.machine.opened += 1
+        await self.machine.dawdle("open")
         try:
             yield ScriptedSession(self.machine)
+        except asyncio.CancelledError:
+            if self.machine.swallows != "close":
+                raise
         finally:
             self.machine.closed += 1
 
@@ -81,6 +93,7 @@ class ScriptedSession:
         assert machine.busy == 0, "an endpoint has one owner: two requests at once would collide on the wire"
         machine.busy += 1
         try:
+            await machine.dawdle("read")
             name: str = plan.requests[0].name  # type: ignore[attr-defined]
             machine.polls.append((name, asyncio.get_running_loop().time()))
             await asyncio.sleep(machine.delay.get(name, 0))
