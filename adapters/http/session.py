@@ -117,7 +117,7 @@ class HttpSession:
             await link.exchange(data, exchange, self.connection.timeout)
             whole = True
         except Timeout as fault:
-            raise OutOfStep(str(fault)) from fault
+            raise OutOfStep(str(fault), code=fault.code) from fault
         except LinkLost:
             if not exchange.end():  # an answer whose end is that of the connection
                 raise

@@ -128,7 +128,7 @@ class MtconnectSession:
             await link.exchange(data, answer, patience)
             whole = True
         except Timeout as fault:
-            raise OutOfStep(str(fault)) from fault
+            raise OutOfStep(str(fault), code=fault.code) from fault
         finally:
             if not whole:
                 link.abort(LinkLost(f"{self.where}: the link was closed, for an answer is overdue"))

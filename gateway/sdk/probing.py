@@ -24,6 +24,8 @@ def outcome(fault: Fault) -> str:
     """Outcome of a probe that a fault ended."""
     if fault.code == "connect_timeout":
         return "timeout"
+    if fault.code == "answer_incomplete":  # something is there, and what it says never makes an answer
+        return "wrong_protocol"
     return next((word for kind, word in OUTCOMES if isinstance(fault, kind)), "refused")
 
 

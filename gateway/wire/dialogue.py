@@ -53,7 +53,7 @@ class Dialogue:
             await self.link.exchange(question, frames, self._timeout)
             whole = True
         except Timeout as fault:
-            raise OutOfStep(str(fault)) from fault
+            raise OutOfStep(str(fault), code=fault.code) from fault
         finally:
             if not whole:
                 self.link.abort(LinkLost(f"{self.link.name}: the link was closed, for an answer is overdue"))

@@ -49,8 +49,9 @@ class StreamLink(asyncio.Protocol):
     """See the module. Made by the connectors in ``wire.connect``; used by one task at a time."""
 
     __slots__ = (
-        "_answered", "_beat", "_clock", "_closed", "_due", "_fault", "_held", "_loop", "_not_before", "_receiver",
-        "_timeout", "_timer", "_transport", "_waiter", "_withheld", "min_gap", "name", "stray", "stray_bytes", "tap",
+        "_answered", "_beat", "_clock", "_closed", "_due", "_fault", "_heard", "_held", "_loop", "_not_before",
+        "_receiver", "_timeout", "_timer", "_transport", "_waiter", "_withheld", "min_gap", "name", "stray",
+        "stray_bytes", "tap",
     )  # fmt: skip
 
     def __init__(self, name: str, *, min_gap: float = 0.0, clock: Callable[[], float] = monotonic) -> None:
@@ -79,6 +80,7 @@ class StreamLink(asyncio.Protocol):
         self._due = 0.0
         self._timeout = 0.0
         self._answered = 0
+        self._heard = 0  # bytes towards the next answer
 
     @property
     def lost(self) -> bool:
@@ -88,8 +90,9 @@ class StreamLink(asyncio.Protocol):
     async def exchange(self, data: bytes, receiver: Receiver, timeout: float) -> None:
         """Send ``data`` (nothing: only listen) and feed ``receiver`` until it is complete.
 
-        Raises Timeout when no further answer comes for ``timeout`` seconds, LinkLost when the transport is gone, and
-        the receiver's Fault. After a Timeout the link stands; what arrives late goes to ``stray``.
+        Raises Timeout (no_answer, answer_incomplete) when no further answer comes for ``timeout`` seconds, LinkLost
+        when the transport is gone, and the receiver's Fault. After a Timeout the link stands; what arrives late goes to
+        ``stray``.
         """
         if self._not_before:
             await self._silence(timeout)
@@ -99,6 +102,7 @@ class StreamLink(asyncio.Protocol):
         waiter = self._waiter = self._loop.create_future()
         self._receiver = receiver
         self._answered = receiver.answered
+        self._heard = 0
         self._timeout = timeout
         self._due = self._clock() + timeout
         self._timer = self._loop.call_later(timeout, self._expire, False)
@@ -176,6 +180,7 @@ class StreamLink(asyncio.Protocol):
         waiter = self._waiter
         try:
             if waiter is not None:
+                self._heard += len(data)
                 if self._receiver.feed(data) and not waiter.done():  # type: ignore[union-attr]
                     waiter.set_result(None)
             else:
@@ -236,6 +241,7 @@ class StreamLink(asyncio.Protocol):
         left = self._due - self._clock()
         if self._receiver.answered > self._answered:
             self._answered = self._receiver.answered
+            self._heard = 0
             self._due += self._timeout
             left += self._timeout
             last_look = False
@@ -243,6 +249,9 @@ class StreamLink(asyncio.Protocol):
             self._timer = self._loop.call_later(left, self._expire, False)
         elif not last_look:
             self._timer = self._loop.call_later(LAST_LOOK, self._expire, True)
+        elif self._heard:
+            words = f"{self.name}: {self._heard} bytes, but no whole answer within {self._timeout:g} s"
+            self._waiter.set_exception(Timeout(words, code="answer_incomplete"))
         else:
             self._waiter.set_exception(Timeout(f"{self.name}: no answer within {self._timeout:g} s"))
 

@@ -17,7 +17,8 @@ from gateway.sdk import places_by, probe_with
     ("fault", "outcome"),
     [
         (LinkLost("x", code="connection_refused"), "refused"), (LinkLost("x", code="connect_timeout"), "timeout"),
-        (Timeout("x"), "timeout"), (OutOfStep("x"), "timeout"), (AuthFault("x"), "auth"), (TagFault("x"), "ok"),
+        (Timeout("x"), "timeout"), (OutOfStep("x"), "timeout"),
+        (OutOfStep("x", code="answer_incomplete"), "wrong_protocol"), (AuthFault("x"), "auth"), (TagFault("x"), "ok"),
         (ProtocolFault("x"), "wrong_protocol"), (ConfigFault("x"), "refused"), (Fault("x"), "refused"),
     ],
 )  # fmt: skip

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.model.faults import LinkLost, Timeout
+from gateway.model.faults import LinkLost, OutOfStep, Timeout
 from gateway.testing.clock import virtual
 from gateway.testing.link import KEPT, link_pair
 from gateway.wire.dialogue import Dialogue
@@ -42,6 +42,18 @@ def test_a_day_of_silence_takes_no_time():
         with pytest.raises(Timeout):
             await link.exchange(b"?", Never(), 86_400)
         assert 86_400 <= asyncio.get_running_loop().time() - began < 86_401
+
+    virtual(work())
+
+
+def test_half_an_answer_is_told_from_none():
+    async def work():
+        for answers, code in (([b""], "no_answer"), ([b"po"], "answer_incomplete")):
+            left = list(answers)
+            link, _ = link_pair(lambda _question, left=left: left.pop(0) if left else b"")
+            with pytest.raises(OutOfStep) as raised:
+                await Dialogue(link, LINES, 5.0).ask(b"?\n")
+            assert raised.value.code == code
 
     virtual(work())
 

@@ -208,7 +208,7 @@ def test_no_answer_in_time(run, kit, anywhere):
             tags = kit.words(5)
             made = adapter(kit.connection(sim, timeout="80ms"))
             plan = made.plan(kit.device(), tags)
-            cpu.faults = Faults(delay=0.12, times=1)
+            cpu.faults = Faults(delay=0.3, times=1)
             cpu.cells("D")[:5] = 1
             async with made.open() as session:
                 started = time.monotonic()
@@ -223,7 +223,7 @@ def test_no_answer_in_time(run, kit, anywhere):
                         await kit.poll(session, plan, tags)
                 else:
                     assert set((await kit.poll(session, plan, tags)).values()) == {2}
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(0.4)
                     assert session._exchange.strays == 1
             async with made.open() as session:
                 assert set((await kit.poll(session, plan, tags)).values()) == {2}

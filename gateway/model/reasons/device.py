@@ -74,6 +74,13 @@ DEVICE: Final[dict[str, Reason]] = {
         "设备未在规定时间内应答",
         "确认设备已上电、站号正确；RS-485 还要检查波特率、校验、A/B 接线和终端电阻；慢速设备可加大 timeout。",
     ),
+    "answer_incomplete": Reason(
+        "Something arrived, but no whole answer in time",
+        "Check that the device speaks the configured protocol; on RS-485 also baud rate, parity and wires; "
+        "raise timeout for a slow device.",
+        "收到了数据，但未在规定时间内收到完整应答",
+        "确认设备使用所配置的协议；RS-485 还要检查波特率、校验、接线和终端电阻；慢速设备可加大 timeout。",
+    ),
     "device_busy": Reason(
         "The device asks for patience",
         "Scan more slowly, ask for fewer tags, and see whether another master polls the same device.",
