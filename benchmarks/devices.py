@@ -43,6 +43,7 @@ from typing import Final, cast
 import uvloop
 
 from benchmarks.pattern import ROWS, STEP, Pattern, Scoreboard, parse_change
+from gateway.testing.ports import free_port
 
 REQUEST: Final = struct.Struct(">HHHBBHH")
 HEAD: Final = struct.Struct(">HHHBBBH")
@@ -56,6 +57,8 @@ DELAY: Final = 1.5
 """Seconds by which a late answer is late: longer than the time-out that it has to exceed, shorter than two."""
 DRIBBLE: Final = 1.0
 """Seconds between two bytes of one that dribbles."""
+FEW: Final = 1000
+"""Ports for so many lie where no client takes one while it is shut."""
 RST: Final = struct.pack("ii", 1, 0)
 """SO_LINGER: closing sends RST."""
 
@@ -279,8 +282,10 @@ async def run(plant: Plant, first_port: int) -> None:
         factory = partial(Connection, plant, index * plant.units_per_port)
         return await loop.create_server(factory, "127.0.0.1", port, backlog=1024)
 
-    for index in range(-(-pattern.devices // plant.units_per_port)):
-        servers.append(await listen(index, first_port + index if first_port else 0))
+    count = -(-pattern.devices // plant.units_per_port)
+    for index in range(count):
+        port = free_port() if count <= FEW else 0
+        servers.append(await listen(index, first_port + index if first_port else port))
         ports.append(servers[index].sockets[0].getsockname()[1])
     print(json.dumps({"ports": ports}), flush=True)
 

@@ -62,7 +62,8 @@ class Collector:
                     for endpoint in self.endpoints.values()
                 ]
                 try:
-                    await asyncio.wait(tasks)
+                    if tasks:  # a gateway that only delivers what is left has none
+                        await asyncio.wait(tasks)
                 except asyncio.CancelledError:
                     for endpoint in self.endpoints.values():
                         endpoint.stopping = True

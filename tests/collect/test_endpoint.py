@@ -397,15 +397,3 @@ def test_what_was_under_way_when_it_was_told_to_stop_is_declared() -> None:
 
     done = run(body, machine, plant(2))
     assert {(gap.device, gap.reason, gap.count) for gap in done.gaps} == {("d0", "restart", 1), ("d1", "restart", 1)}
-
-
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize("where", ["open", "read", "close"])
-def test_an_adapter_that_swallows_a_cancellation_does_not_keep_the_gateway_from_stopping(where: str) -> None:
-    async def body(at_work: Plant) -> None:
-        await asyncio.sleep(0.2)
-
-    machine = Machine()
-    machine.swallows = where
-    run(body, machine)
-    assert (machine.opened, machine.closed) == (1, 1)
