@@ -260,7 +260,7 @@ class _Loader:
         model: type[DeviceConfig] = DeviceConfig,
     ) -> _M | None:
         """What ``raw[key]`` names; None, with an error, when there is no such thing."""
-        written = self._as_written(key, raw, place, model.model_fields)
+        written = self._as_written(key, raw, place, {*model.model_fields, "tags"})
         name = raw.get(written)
         if name is None and key == "profile":
             return None

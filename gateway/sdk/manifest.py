@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, cast
 
 from gateway.config.base import AdapterModels
@@ -104,21 +102,47 @@ class Manifest:
         return getattr(importlib.import_module(module), attribute)
 
 
+class Installed(Mapping[str, Manifest]):
+    """All adapters that are installed, by id. Reads manifests only; no adapter is imported.
+
+    Those that come with the gateway are found by their folder, and are not replaced by others. Only for an id that is
+    not among them is everything that is installed looked at: the library for that takes 2 MB.
+    """
+
+    def __init__(self) -> None:
+        tree = find_spec("adapters")
+        folders = (tree.submodule_search_locations or ()) if tree else ()
+        paths = [path for folder in folders for path in sorted(Path(folder).glob("*/adapter.toml"))]
+        own = [Manifest.read(path, f"adapters.{path.parent.name}") for path in paths]
+        self._own = {manifest.id: manifest for manifest in own}
+
+    @cached_property
+    def _all(self) -> dict[str, Manifest]:
+        from importlib.metadata import entry_points
+
+        found: dict[str, Manifest] = {}
+        for package in sorted({point.value for point in entry_points(group="xingsha.adapters")}):
+            spec = find_spec(package)
+            if spec is not None and spec.origin is not None:
+                manifest = Manifest.read(Path(spec.origin).parent / "adapter.toml", package)
+                found[manifest.id] = manifest
+        return dict(sorted((found | self._own).items()))
+
+    def __getitem__(self, identity: str) -> Manifest:
+        """The manifest of one. Raises KeyError."""
+        return self._own[identity] if identity in self._own else self._all[identity]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
 @cache
 def manifests() -> Mapping[str, Manifest]:
-    """All adapters that are installed, by id. Reads manifests only; no adapter is imported."""
-    found: dict[str, Manifest] = {}
-    packages = {point.value for point in entry_points(group="xingsha.adapters")}
-    tree = find_spec("adapters")
-    for place in (tree.submodule_search_locations or ()) if tree else ():
-        packages.update(f"adapters.{path.parent.name}" for path in Path(place).glob("*/adapter.toml"))
-    for package in sorted(packages):
-        spec = find_spec(package)
-        if spec is None or spec.origin is None:
-            continue
-        manifest = Manifest.read(Path(spec.origin).parent / "adapter.toml", package)
-        found[manifest.id] = manifest
-    return MappingProxyType(found)
+    """See Installed."""
+    return Installed()
 
 
 def adapter_models(adapter: str) -> AdapterModels:

@@ -10,7 +10,7 @@ from gateway.model.faults import ConfigFault, Fault
 from gateway.model.quality import Quality
 from gateway.model.types import DataType
 from gateway.sdk.adapter import Readings, Request
-from gateway.sdk.manifest import Manifest, adapter_models
+from gateway.sdk.manifest import Installed, Manifest, adapter_models
 from gateway.wire.registers import Field, RegisterTable
 
 GOOD = """
@@ -57,6 +57,26 @@ def test_a_missing_dependency_says_which_extra_to_install(tmp_path: Path, monkey
 def test_an_unknown_adapter_lists_the_known() -> None:
     with pytest.raises(ConfigFault, match=r"no adapter 'telepathy'; installed: .*modbus"):
         adapter_models("telepathy")
+
+
+def test_one_that_is_installed_is_found_and_replaces_none_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package, identity in (("strange_adapter", "strange"), ("other_modbus", "modbus")):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+        write(tmp_path / package, GOOD.replace('id = "x"', f'id = "{identity}"'))
+    info = tmp_path / "strange-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: strange\nVersion: 1\n")
+    points = "strange = strange_adapter\nmodbus = other_modbus\ngone = no_such_package\n"
+    (info / "entry_points.txt").write_text(f"[xingsha.adapters]\n{points}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = Installed()
+    assert (found["modbus"].package, found["strange"].package) == ("adapters.modbus", "strange_adapter")
+    assert "gone" not in found
+    assert list(found) == sorted(found)
+    assert len(found) >= 2
 
 
 def test_readings_keep_values_and_forget_failures() -> None:
