@@ -87,14 +87,14 @@ class Exchange:
 
     def feed(self, data: bytes) -> bool:
         """Take bytes; True when the answer is whole. Raises ProtocolFault."""
-        if self._head is None and not self._http.trailing_data[0] and not b"HTTP/1.".startswith(data[:7]):
-            raise ProtocolFault(f"{self._where}: what answers does not speak HTTP/1.1", data=data)
         try:
             self._http.receive_data(data)
             while not self._whole and self._event():
                 pass
         except h11.RemoteProtocolError as error:
             raise ProtocolFault(f"{self._where}: {error}", data=data) from error
+        if self._head is None and not b"HTTP/1.".startswith(self._http.trailing_data[0][:7]):
+            raise ProtocolFault(f"{self._where}: what answers does not speak HTTP/1.1", data=data)
         if self._whole and self._http.trailing_data[0]:
             raise ProtocolFault(f"{self._where}: bytes that nobody asked for", data=self._http.trailing_data[0])
         return self._whole
@@ -120,6 +120,8 @@ class Exchange:
 
     def _event(self) -> bool:
         event = self._http.next_event()
+        if isinstance(event, h11.Response | h11.InformationalResponse) and not event.http_version.startswith(b"1."):
+            raise ProtocolFault(f"{self._where}: what answers does not speak HTTP/1.1")
         if isinstance(event, h11.Response):
             self._head = event
         elif isinstance(event, h11.Data):

@@ -173,3 +173,19 @@ def test_the_simulator_writes_what_it_holds(kit):
         plant.set(kit.tag("t", "int8", address=address), value)
     table = decode(DocumentFormat.CSV, plant.document("/m"), ";")
     assert {address: int(find(table, Address.parse(address))) for address in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"H\xfe", b"HTTX/1.1 200 OK\r\n", b"HTTP/8.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nnoise", b"HTTP/1.1 103 -\r\n\r\nHTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ],
+)  # fmt: skip
+def test_what_is_no_http_is_found_out_however_it_arrives(answer):
+    for size in (1, 2, 5, len(answer)):
+        exchange = Exchange("a server", 1000)
+        exchange.get("/", "a server")
+        pieces = (answer[at : at + size] for at in range(0, len(answer), size))
+        with pytest.raises(ProtocolFault):
+            any(exchange.feed(piece) for piece in pieces)

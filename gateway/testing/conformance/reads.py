@@ -217,7 +217,7 @@ async def hostile_bytes(manifest: Manifest, subject: Subject, fast: bool) -> str
     count = 0
     for make in subject.receivers:
         for _ in range(HOSTILE // (10 if fast else 1)):
-            data = _mutated(dice, seeds)
+            data = _mutated(dice, seeds) or NOISE  # nothing at all is never fed: a link gives bytes
             whole, split = _fed(make(), [data]), _fed(make(), _pieces(dice, data))
             count += 1
             if whole != split:
