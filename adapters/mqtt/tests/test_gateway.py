@@ -94,6 +94,10 @@ lanes:
 """
 
 
+def subscribed(broker):
+    return "gateway-1" in broker.sessions and broker.sessions["gateway-1"].filters
+
+
 def test_an_interruption_is_a_gap_only_where_the_broker_forgot(run, tmp_path):
     async def work():
         async with embedded_broker() as broker, Simulator() as plant:
@@ -106,14 +110,14 @@ def test_an_interruption_is_a_gap_only_where_the_broker_forgot(run, tmp_path):
             running = asyncio.create_task(gateway.run(stop, 5))
             gaps = []
             for number, forget in enumerate((False, True)):
-                await until(lambda: "gateway-1" in plant.broker.sessions and plant.broker.sessions["gateway-1"].filters)
+                await until(lambda: subscribed(plant.broker))
                 plant.broker.publish("m/1", b'{"n": %d}' % (10 * number))
                 await until(lambda: states(gateway)["m1"] is DeviceState.UP)
                 plant.faults.forget = forget
                 plant.hang_up()
                 await until(lambda: states(gateway)["m1"] is DeviceState.DOWN)
                 plant.broker.publish("m/1", b'{"n": %d}' % (10 * number + 1))
-                await until(lambda: plant.broker.clients and plant.broker.sessions["gateway-1"].filters)
+                await until(lambda: plant.broker.clients and subscribed(plant.broker))
                 plant.broker.publish("m/1", b'{"n": %d}' % (10 * number + 2))
                 await until(lambda: states(gateway)["m1"] is DeviceState.UP)
                 await asyncio.sleep(0.3)
