@@ -27,7 +27,7 @@ class Model(BaseModel):
         hide_input_in_errors=True,
         arbitrary_types_allowed=True,
         use_attribute_docstrings=True,
-        defer_build=True,
+        defer_build=True,  # most are bases or parts of others, and never validate anything themselves
     )
 
 
