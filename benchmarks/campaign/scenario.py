@@ -73,6 +73,8 @@ class Outcome:
     """Seconds from the end of the fault until all was as it should be; None: does not apply."""
     skipped: str = ""
     """Why it was not run on this machine, if it was not."""
+    logs: dict[str, str] = field(default_factory=dict)
+    """The end of what each process said, for whoever has to find out why a check failed."""
 
     def check(self, what: str, good: bool, found: object = "") -> None:
         """Note whether something that must be so is so."""
@@ -84,8 +86,9 @@ class Outcome:
         return all(good for _, good, _ in self.checks)
 
     def failures(self) -> str:
-        """Each check that failed, one a line."""
-        return "\n".join(f"{what}: {found}" for what, good, found in self.checks if not good)
+        """Each check that failed, one a line; then what the processes said."""
+        failed = [f"{what}: {found}" for what, good, found in self.checks if not good]
+        return "\n".join([*failed, *(f"--- {name}\n{said}" for name, said in self.logs.items() if failed and said)])
 
 
 class Skipped(Exception):
@@ -199,7 +202,8 @@ def judge_kill(outcome: Outcome, report: dict[str, Any], killed: int, committed:
 
 
 def end(run: Plant, outcome: Outcome) -> dict[str, Any]:
-    """Stop the gateway in order and make the checks that hold for every scenario."""
+    """Stop the gateway in order and make the checks that hold for every scenario. Raises Unfit without a broker."""
+    _ = run.broker.running
     seconds = run.gateway.stop(30.0)
     code = run.gateway.process.returncode if run.gateway.process else None
     run.subscriber.settle(1.0, 30.0)
@@ -213,6 +217,7 @@ def end(run: Plant, outcome: Outcome) -> dict[str, Any]:
     outcome.kept = report["points"] - report["duplicated"]
     outcome.lost = report["lost"]
     outcome.duplicated = report["duplicated"]
+    outcome.logs = {child.name: child.tail() for child in (run.gateway, run.broker, run.subscriber)}
     outcome.figures |= {
         "points": report["points"],
         "lost_points": report["lost"],
