@@ -1,7 +1,8 @@
-"""Run benchmarks of adapters: each prints a table and one JSON line.
+"""Run benchmarks of adapters: each prints one JSON line for a workload; then a table of all.
 
     script/bench adapters                  all of them, one after the other
     script/bench adapters opcua --seconds 10
+    script/bench adapters --write-docs     all, and the table of docs/performance.md
 
 Exit code: 0 when each was sound (nothing lost, nothing wrong), 1 when one was not, 2 when one could not be run.
 """
@@ -9,11 +10,18 @@ Exit code: 0 when each was sound (nothing lost, nothing wrong), 1 when one was n
 from __future__ import annotations
 
 import importlib
+import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
+from benchmarks.adapters._row import HEADS, Row
+from benchmarks.pipeline import circumstances
+from benchmarks.suite import PAGE, provenance, write
+
 FOLDER: Final = Path(__file__).parent
+WRITE: Final = "--write-docs"
 
 
 def main(arguments: list[str]) -> int:
@@ -23,12 +31,44 @@ def main(arguments: list[str]) -> int:
         print(f"{__doc__}\nadapters: {', '.join(known)}")
         return 0
     count = next((place for place, word in enumerate(arguments) if word.startswith("-")), len(arguments))
-    chosen, options = arguments[:count] or known, arguments[count:]
-    for name in chosen:
-        if name not in known:
-            print(f"no benchmark of adapter {name!r}; there are: {', '.join(known)}", file=sys.stderr)
-            return 2
-    return max(importlib.import_module(f"benchmarks.adapters.{name}").main(options) for name in chosen)
+    chosen, options = arguments[:count], [word for word in arguments[count:] if word != WRITE]
+    if unknown := set(chosen) - set(known):
+        print(f"no benchmark of adapter {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
+        return 2
+    if chosen and WRITE in arguments:
+        print(f"{WRITE} writes the whole table: leave the names of adapters out", file=sys.stderr)
+        return 2
+    rows: list[Row] = []
+    code = max(_run(name, options, rows) for name in chosen or known)
+    _show(rows)
+    if WRITE in arguments and code != 2:
+        lines = ["| " + " | ".join(HEADS) + " |", "|---|---|---:|---:|---:|---:|---|"]
+        lines += ["| " + " | ".join(row.cells) + " |" for row in rows]
+        text = f"{provenance(circumstances(), 1.0)}\n\n" + "\n".join(lines)
+        PAGE.write_text(write(PAGE.read_text(), "adapters", text))
+    return code
+
+
+def _run(name: str, options: list[str], rows: list[Row]) -> int:
+    """Run one in a process of its own; the exit code."""
+    module = f"benchmarks.adapters.{name}"
+    with subprocess.Popen([sys.executable, "-m", module, *options], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            print(line, end="", flush=True)
+            if line.startswith("{"):
+                rows += importlib.import_module(module).rows(json.loads(line))
+    return run.returncode
+
+
+def _show(rows: list[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    found = Table(*HEADS)
+    for row in rows:
+        found.add_row(*row.cells)
+    Console(width=max(150, Console().width)).print(found)
 
 
 if __name__ == "__main__":

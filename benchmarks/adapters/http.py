@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from benchmarks.adapters._receiver import Receiver
+from benchmarks.adapters._row import Row
 from benchmarks.machine import run_folder
 from benchmarks.processes import Broker, Child, Gateway
 from gateway.reader import Frames, Reader
@@ -120,6 +121,21 @@ def _lost(receiver: Receiver, posted: list[int]) -> int:
 def run(seconds: float, peers: int = 50) -> dict[str, object]:
     """Measure single posts, then batches."""
     return {"single": measure(seconds, peers, 1), "batches": measure(seconds, peers, BATCH)}
+
+
+def rows(found: dict[str, Any]) -> list[Row]:
+    """For the table."""
+    names = {"single": "one sample, answered when it is safe", "batches": f"batches of {BATCH}"}
+    return [
+        Row(
+            "HTTP, posts",
+            f"sample of two values and a time, {words}",
+            found[name]["gateway_cpu_us_per_message"],
+            found[name]["messages_per_second"],
+            found[name]["lost"],
+        )
+        for name, words in names.items()
+    ]
 
 
 def main(arguments: list[str] | None = None) -> int:

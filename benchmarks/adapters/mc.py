@@ -32,6 +32,7 @@ from typing import Any, Final
 from adapters.mc import adapter, models
 from adapters.mc.simulator import Simulator
 from benchmarks.adapters._receiver import Receiver
+from benchmarks.adapters._row import Row
 from benchmarks.machine import Unfit, run_folder
 from benchmarks.processes import Broker, Child, Gateway
 from gateway.reader import Declared, Reader
@@ -180,6 +181,14 @@ def _wait(condition: Any, seconds: float = 20.0) -> None:
         if time.monotonic() > until:
             raise Unfit("no values arrive at the receiver")
         time.sleep(0.05)
+
+
+def rows(found: dict[str, Any]) -> list[Row]:
+    """For the table."""
+    beside = f"{found['plant']['requests']} requests a poll; {found['scattered']['requests']} where all are far apart"
+    words = f"point, {TAGS:,} words, one in eight of D0 to D7999, back to back"
+    cpu, rate = found["gateway_cpu_us_per_point"], found["points_per_second"]
+    return [Row("MC", words, cpu, rate, found["lost"], beside)]
 
 
 def main(arguments: list[str] | None = None) -> int:

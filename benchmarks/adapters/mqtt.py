@@ -26,6 +26,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from adapters.mqtt.codec import Connect, disconnect, text, variable
 from benchmarks.adapters._receiver import Receiver
+from benchmarks.adapters._row import Row
 from benchmarks.machine import ROOT, Unfit, run_folder
 from benchmarks.processes import Broker, Child, Gateway
 from gateway.reader import Frames, Reader
@@ -174,6 +175,13 @@ def _subscribed(port: int) -> None:
         client.disconnect()
         client.loop_stop()
     raise Unfit("the gateway does not hear its machines")
+
+
+def rows(found: dict[str, Any]) -> list[Row]:
+    """For the table."""
+    words = f"JSON message of two values and a time, QoS {found['qos']}"
+    cpu, rate = found["gateway_cpu_us_per_message"], found["messages_per_second"]
+    return [Row("MQTT", words, cpu, rate, found["lost"])]
 
 
 def main(arguments: list[str] | None = None) -> int:

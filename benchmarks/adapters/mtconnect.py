@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.adapters._receiver import Receiver
+from benchmarks.adapters._row import Row
 from benchmarks.machine import run_folder
 from benchmarks.processes import Broker, Child, Gateway
 from gateway.reader import Frames, Reader
@@ -132,6 +133,13 @@ def _judged(receiver: Receiver, machines: int, ticks: int) -> dict[str, int]:
                         wrong += row.value != last.get(key, 0) + 1
                         last[key] = row.value
     return {"lost": machines * ITEMS * ticks - sum(last.values()), "wrong": wrong}
+
+
+def rows(found: dict[str, Any]) -> list[Row]:
+    """For the table."""
+    words = f"observation, {found['items']:,} data items every {EVERY * 1000:g} ms"
+    cpu, rate = found["gateway_cpu_us_per_observation"], found["observations_per_second"]
+    return [Row("MTConnect", words, cpu, rate, found["lost"])]
 
 
 def main(arguments: list[str] | None = None) -> int:

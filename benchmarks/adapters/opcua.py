@@ -27,6 +27,7 @@ from typing import Any, Final, cast
 import numpy as np
 
 from benchmarks.adapters._receiver import Receiver
+from benchmarks.adapters._row import Row
 from benchmarks.machine import ROOT, Unfit, run_folder
 from benchmarks.processes import Broker, Child, Gateway
 from gateway.reader import Frames, Reader
@@ -166,6 +167,14 @@ async def alone(url: str, seconds: float) -> dict[str, float]:
         await asyncio.sleep(seconds)
         count, cpu = handler.count - count, time.process_time() - cpu
     return {"cpu_us_per_value": round(cpu / max(count, 1) * 1e6, 2), "values": count}
+
+
+def rows(found: dict[str, Any]) -> list[Row]:
+    """For the table."""
+    words = f"subscription of {VARIABLES:,} values that all change at 1 s{', encrypted' * found['secure']}"
+    beside = f"asyncua alone {found['asyncua_alone_cpu_us_per_value']} µs" if not found["secure"] else ""
+    cpu, rate = found["gateway_cpu_us_per_value"], found["values_per_second"]
+    return [Row("OPC UA", f"value, {words}", cpu, rate, found["lost"], beside)]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -26,6 +26,7 @@ import numpy as np
 from adapters.s7 import adapter, models
 from adapters.s7.simulator import Simulator
 from benchmarks.adapters._receiver import Receiver
+from benchmarks.adapters._row import Row
 from benchmarks.machine import ROOT, Unfit, run_folder
 from benchmarks.processes import Broker, Child, Gateway
 from gateway.model.view import FrameView
@@ -187,6 +188,15 @@ def run(seconds: float, devices: int = 10, layout: str = "scattered", scan: str 
 def _cpus(folder: Path, devices: int, layout: str) -> Child:
     options = ["--serve", f"--devices={devices}", f"--layout={layout}"]
     return Child("cpus", [sys.executable, "-m", "benchmarks.adapters.s7", *options], folder)
+
+
+def rows(found: dict[str, Any]) -> list[Row]:
+    """For the table."""
+    layout = {"scattered": "scattered", "block": "side by side"}[found["layout"]]
+    beside = f"{found['requests_per_poll']} requests a poll, {found['fewest_possible']} the fewest possible"
+    words = f"point, {TAGS:,} words {layout}, back to back"
+    cpu, rate = found["gateway_cpu_us_per_point"], found["points_per_second"]
+    return [Row("S7", words, cpu, rate, found["lost"], beside)]
 
 
 def main(arguments: list[str] | None = None) -> int:
