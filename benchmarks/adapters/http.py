@@ -118,7 +118,7 @@ def _lost(receiver: Receiver, posted: list[int]) -> int:
     return sum(count - len(own & set(range(count))) for count, own in zip(posted, seen, strict=True))
 
 
-def run(seconds: float, peers: int = 50) -> dict[str, object]:
+def run(seconds: float, peers: int = 250) -> dict[str, object]:
     """Measure single posts, then batches."""
     return {"single": measure(seconds, peers, 1), "batches": measure(seconds, peers, BATCH)}
 
@@ -142,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--peers", type=int, default=50)
+    parser.add_argument("--peers", type=int, default=250)
     parser.add_argument("--batch", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--post", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
