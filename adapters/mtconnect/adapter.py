@@ -36,7 +36,7 @@ class MtconnectAdapter:
 
     def plan(self, device: DeviceConfig, tags: Sequence[TagConfig]) -> Plan:  # noqa: ARG002 - nothing to ask for
         """No requests: the agent sends what changes, and a sign of life besides. Pure. Raises ConfigFault."""
-        return Plan((), push=Push(on_change=True))
+        return Plan((), push=Push(on_change=True, resumes=True))
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[MtconnectSession]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn, cast
@@ -36,6 +35,8 @@ class Position:
     """Sequence number that comes next."""
     conditions: Conditions = field(default_factory=Conditions)
     """What was active then."""
+    absent: set[Feed] = field(default_factory=set)
+    """Those whose machine the agent did not have: what it did meanwhile was not heard."""
 
 
 class MtconnectSession:
@@ -53,9 +54,6 @@ class MtconnectSession:
         self._count = connection.count
         """Most observations to ask for at a time."""
         self._streaming = False
-        self._resumed = False
-        self._caught_up = asyncio.Event()
-        """It is settled whether all that was missed has been told."""
         self.where = f"{connection.host}:{connection.port}"
 
     async def start(self) -> None:
@@ -84,36 +82,26 @@ class MtconnectSession:
 
     async def subscribe(self, feeds: Feeds) -> NoReturn:
         """Tell what was missed if the agent still has it, then what is now, then what changes; see Subscribes."""
-        try:
-            await self._catch_up(feeds)
-        finally:
-            self._caught_up.set()
+        await self._catch_up(feeds)
         await self._follow()
-
-    async def read_history(self, feed: Feed, since: int, until: int) -> None:
-        """Nothing has to be asked for: `subscribe` tells what was missed, if the buffer of the agent has it.
-
-        Raises TagFault where it had not, or the agent was started anew: then that time is a gap.
-        """
-        del since, until
-        await self._caught_up.wait()  # what was told first says nothing yet of what follows
-        if not self._resumed:
-            raise TagFault(f"{self.where} has not kept what {feed.name} did meanwhile", code="session_not_kept")
 
     # inside
 
     async def _catch_up(self, feeds: Feeds) -> None:
         self._find(feeds, (await self.get("/probe")).items)
         now = await self.get("/current")
-        header, position = _numbered(now), self._position
+        header, position, resumed = _numbered(now), self._position, False
         self._count = min(self._connection.count, header.buffer or self._connection.count)
         if position.instance == header.instance and header.first <= position.next <= header.next:
-            self._resumed = await self._replay(feeds, header.next)
-            if not self._resumed:
+            resumed = await self._replay(feeds, header.next)
+            if not resumed:
                 now = await self.get("/current")
                 header = _numbered(now)
         position.instance, position.next = header.instance, header.next
         position.conditions.forget()
+        for feed in self._alive:
+            feed.caught_up(lost=not resumed or feed in position.absent)
+        position.absent.difference_update(self._alive)
         self._tell(now.observations)
         for feed in self._alive:
             feed.alive()
@@ -142,6 +130,7 @@ class MtconnectSession:
             own = [item for item in items if not wanted or wanted in (item.device, item.uuid)]
             if wanted and not own:
                 known = ", ".join(sorted({item.device for item in items}))
+                self._position.absent.add(feed)
                 feed.fail(TagFault(f"{self.where} has no device {wanted}, but {known[:200]}"))
                 continue
             self._alive.append(feed)

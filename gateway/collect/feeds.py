@@ -97,6 +97,14 @@ class DeviceFeed:
         """See Feed."""
         self._arrived([], 0, *self._feeds.time(), doubtful=False)
 
+    def caught_up(self, *, lost: bool) -> None:
+        """See Feed."""
+        if self.interrupted and self.push.resumes:
+            since, self.interrupted = self.interrupted, 0
+            if lost:
+                log.warning("history_not_read", device=self.name, message="the source has not kept what was missed")
+                self.declare(since, self._feeds.clock.now())
+
     def fail(self, why: Fault) -> None:
         """See Feed."""
         now = self._feeds.clock.now()
@@ -170,7 +178,7 @@ class DeviceFeed:
             status.last_good = now
         if self._dropped and self._feeds.has_room:
             self._settle(now)
-        if self.interrupted:
+        if self.interrupted and not self.push.resumes:
             since, self.interrupted = self.interrupted, 0
             if not self.push.kept:
                 self._feeds.bridge(self, since, now)

@@ -63,6 +63,9 @@ class FirstFeed:
     def alive(self) -> None:
         """See Feed."""
 
+    def caught_up(self, *, lost: bool) -> None:
+        """See Feed."""
+
     def fail(self, why: Fault) -> None:
         """See Feed."""
         self.normaliser.lost(why.quality, time_ns())

@@ -38,6 +38,8 @@ class Push:
     """The device sends a value when it changes: while it shows signs of life, the last value still holds."""
     kept: bool = False
     """The source keeps what it could not deliver, and delivers it later: an interruption is no gap."""
+    resumes: bool = False
+    """The session itself goes on where the last one was cut off, and says by `Feed.caught_up` when all is told."""
 
 
 class Feed(Protocol):
@@ -83,6 +85,13 @@ class Feed(Protocol):
 
     def alive(self) -> None:
         """Note a sign of life without values, such as a keep-alive of a subscription."""
+
+    def caught_up(self, *, lost: bool) -> None:
+        """Say that what was missed has been told, or that something of it never will be (``lost``): that is a gap.
+
+        For sources that resume (`Push.resumes`), in each session, once it is known. Until then an interruption lasts,
+        whatever arrives: when the session ends before, the next one takes its place; when there is none, it is a gap.
+        """
 
     async def room(self) -> None:
         """Wait until there is room for more: between the steps of a replay."""

@@ -153,6 +153,43 @@ def test_a_source_that_keeps_what_it_could_not_deliver_leaves_no_gap():
     assert run(body, Source(Push(kept=True))).gaps == []
 
 
+@pytest.mark.parametrize("verdict", ["told", "lost", "never"])
+def test_a_source_that_resumes_says_when_an_interruption_is_over(verdict):
+    async def body(at_work):
+        source = at_work.source
+        source.feed.sample({0: 1})
+        for number in (2, 3):
+            source.cut(LinkLost("gone"))
+            await asyncio.sleep(70)
+            source.feed.sample({0: number}, replayed=True)
+            source.feed.alive()
+        assert source.opened == 3
+        if verdict != "never":
+            source.feed.caught_up(lost=verdict == "lost")
+            source.feed.sample({0: 4})
+            source.feed.caught_up(lost=True)
+
+    done = run(body, Source(Push(resumes=True)))
+    good = [row for row in done.rows if row[3] == 0]
+    assert [row[2] for row in good] == ([1, 2, 3] if verdict == "never" else [1, 2, 3, 4])
+    assert [(gap.reason, gap.since) for gap in done.gaps] == ([] if verdict == "told" else [("outage", good[0][4])])
+    assert all(good[2][4] <= gap.until for gap in done.gaps), "what was told last is no end of what is missing"
+
+
+def test_only_a_source_that_resumes_is_asked_no_more():
+    async def body(at_work):
+        at_work.source.feed.sample({0: 1})
+        at_work.source.cut(LinkLost("gone"))
+        await asyncio.sleep(20)
+        at_work.source.feed.caught_up(lost=False)
+        at_work.source.feed.sample({0: 2})
+        await asyncio.sleep(0.1)
+
+    assert len(run(body).gaps) == 1
+    asked = run(body, Source(Push(resumes=True)), remembers=True)
+    assert (asked.source.asked, asked.gaps) == ([], [])
+
+
 def test_what_the_device_remembers_fills_the_interruption():
     async def body(at_work):
         at_work.source.feed.sample({0: 7})

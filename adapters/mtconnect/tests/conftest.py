@@ -18,6 +18,8 @@ class Recorder:
         self.samples = []
         self.faults = []
         self.signs = 0
+        self.settled = []
+        """Each verdict on what was missed: was something lost."""
 
     def sample(self, values, *, time=0, failures=None, replayed=False):
         named = {self.tags[place].name: value for place, value in values.items()}
@@ -26,6 +28,9 @@ class Recorder:
 
     def alive(self):
         self.signs += 1
+
+    def caught_up(self, *, lost):
+        self.settled.append(lost)
 
     def fail(self, why):
         self.faults.append(why)

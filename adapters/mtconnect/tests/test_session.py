@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from adapters.mtconnect.simulator import Simulator
-from adapters.mtconnect.tests.conftest import Recorder, until
-from gateway.sdk import AuthFault, Busy, Fault, LinkLost, OutOfStep, ProtocolFault, TagFault
+from adapters.mtconnect.tests.conftest import until
+from gateway.sdk import AuthFault, Busy, Fault, LinkLost, OutOfStep, ProtocolFault
 
 MOMENT = 1_711_846_800_123_456_789
 
@@ -76,17 +76,16 @@ def test_what_was_missed_is_told_again(run, kit, unchunked):
             made = kit.adapter(plant, path="/agent/one", count=3)
             async with kit.subscribed(made, feed) as task:
                 await until(lambda: feed.signs)
-                with pytest.raises(TagFault, match="not kept"):
-                    await task.session.read_history(feed, 0, 1)
+                assert feed.settled == [True]
                 plant.hang_up()
                 with pytest.raises(LinkLost):
                     await task.future
             for number in range(1, 10):
                 plant.device().observe("n", str(number))
-            async with kit.subscribed(made, feed) as task:
+            async with kit.subscribed(made, feed):
                 await until(lambda: feed.last == {"n": 9} and feed.of("n", False)[-1] == 9)
                 assert feed.of("n", True) == list(range(1, 10))
-                await task.session.read_history(feed, 0, 1)
+                assert feed.settled == [True, False]
                 plant.device().observe("n", "10")
                 await until(lambda: feed.last == {"n": 10})
                 assert feed.of("n", False) == [0, 9, 10]
@@ -107,11 +106,10 @@ def test_what_the_agent_has_no_more_is_a_gap(run, kit, restart):
                 plant.device().observe("n", str(number))
             if restart:
                 plant.agent.restart()
-            async with kit.subscribed(made, feed) as task:
+            async with kit.subscribed(made, feed):
                 await until(lambda: feed.last["n"] in (3, 11))
                 assert feed.of("n", True) == []
-                with pytest.raises(TagFault, match="not kept"):
-                    await task.session.read_history(feed, 0, 1)
+                assert feed.settled == [True, True]
 
     run(work)
 
@@ -271,16 +269,6 @@ def test_other_answers(run, kit, answers, fault, words):
     run(work)
 
 
-class Asking(Recorder):
-    """A feed that asks for what it missed as soon as something arrives, as the gateway does."""
-
-    session = asked = None
-
-    def sample(self, values, **more):
-        super().sample(values, **more)
-        self.asked = self.asked or asyncio.ensure_future(self.session.read_history(self, 0, 1))
-
-
 SOME = b'<Samples><X dataItemId="n" sequence="3" timestamp="2024-03-31T01:00:00Z">7</X></Samples></MTConnectStreams>'
 OVERTAKEN = ERROR.replace(b"TOO_MANY", b"OUT_OF_RANGE")
 
@@ -293,16 +281,12 @@ def test_overtaken_while_it_tells_again(run, kit, parts):
         async def ask(server):
             made = kit.adapter(server)
             made._position.instance, made._position.next = 1, 3
-            feed = Asking("d", kit.device(), [kit.tag("n")])
-            async with made.open() as feed.session:
-                following = asyncio.ensure_future(feed.session.subscribe(kit.feeds([feed])))
+            feed = kit.feed(kit.tag("n"))
+            async with kit.subscribed(made, feed):
                 await until(lambda: feed.signs)
                 assert feed.of("n", True) == ([7] if len(parts) > 1 else [])
-                with pytest.raises(TagFault):
-                    await (feed.asked or feed.session.read_history(feed, 0, 1))
+                assert feed.settled == [True]
                 assert made._position.next == 6
-                following.cancel()
-                await asyncio.wait([following])
 
         await answering(kit, [DEVICES, STREAMS % (1, 5), *parts, STREAMS % (4, 6)], ask)
 
@@ -314,21 +298,12 @@ def test_a_tag_that_is_refused_makes_no_gap(run, kit):
         async with Simulator() as plant:
             plant.device().observe("n", "0")
             made = kit.adapter(plant)
-            feed = Asking("d", kit.device(), [kit.tag("n"), kit.tag("no")])
-            async with made.open() as feed.session:
-                first = asyncio.ensure_future(feed.session.subscribe(kit.feeds([feed])))
-                await until(lambda: feed.signs)
-                with pytest.raises(TagFault):
-                    await feed.asked
-                first.cancel()
-                await asyncio.wait([first])
-            plant.device().observe("n", "1")
-            feed.asked = None
-            async with made.open() as feed.session:
-                second = asyncio.ensure_future(feed.session.subscribe(kit.feeds([feed])))
-                await until(lambda: feed.of("n", True) == [1])
-                await feed.asked
-                second.cancel()
-                await asyncio.wait([second])
+            feed = kit.feed(kit.tag("n"), kit.tag("no"))
+            for number in (0, 1):
+                plant.device().observe("n", str(number))
+                async with kit.subscribed(made, feed):
+                    await until(lambda number=number: feed.of("n", False)[-1:] == [number])
+            assert feed.of("n", True) == [1]
+            assert feed.settled == [True, False]
 
     run(work)
