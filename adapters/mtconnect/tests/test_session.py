@@ -75,7 +75,7 @@ def test_what_was_missed_is_told_again(run, kit, unchunked):
             feed = kit.feed(kit.tag("n", "int32"))
             made = kit.adapter(plant, path="/agent/one", count=3)
             async with kit.subscribed(made, feed) as task:
-                await until(lambda: feed.signs)
+                await until(lambda: feed.signs > 1)  # the stream has begun, on a connection of its own
                 assert feed.settled == [True]
                 plant.hang_up()
                 with pytest.raises(LinkLost):
