@@ -1,9 +1,10 @@
 """What the reference agent said, byte by byte, to be played back where there is no such agent.
 
-    XINGSHA_CPPAGENT=/path/to/agent python -m adapters.mtconnect.tests.recording
+    XINGSHA_CPPAGENT=/path/to/agent python -m adapters.mtconnect.tests.recording [SCHEMA]
 
 writes ``recorded/cppagent-<version>.json``. Requests are written here and answers are kept as they came off the socket,
-without any code of the adapter, except that the name of the host in ``sender="..."`` becomes as many x.
+without any code of the adapter, except that the name of the host in ``sender="..."`` becomes as many x. That of 2.5.0.11
+was told to speak schema 2.5, in which the agent is a device too.
 """
 
 import asyncio
@@ -39,7 +40,13 @@ LIFE = (
     (11, "sys", "NORMAL", "E2", "", "", ""),
     (12, "parts", "UNAVAILABLE"),
 )
-"""Changes before the first interruption; what follows is counted."""
+"""Changes before the first interruption; what follows is counted, but for these."""
+MISSED = (
+    (61, "sys", "WARNING", "W1", "", "", "coolant is low"),
+    (62, "sys", "FAULT", "E1", "", "", "door"),
+    (63, "exec", "READY"),
+)
+"""Changes that happen while the link is down."""
 
 
 @dataclass
@@ -147,9 +154,9 @@ def told(number, items=3):
     return lambda answer: answer.count(mark) == items
 
 
-async def record(folder):
+async def record(folder, schema):
     """The whole course. Returns what was heard."""
-    async with agent_at_work(folder, exponent=BUFFER) as agent:
+    async with agent_at_work(folder, BUFFER, schema) as agent:
         listener, feeder = Listener(agent.port), agent.feeder
 
         async def begin(chapter, since=0):
@@ -171,26 +178,40 @@ async def record(folder):
         await listener.until(lambda answer: answer.count(b"<Header ") >= before + 2)
         listener.hang_up()
 
-        since, feeder.told = newest(), LIFE[-1][0]
-        await feeder.count(40)
+        await agent.kill()
+        await agent.start()
+        feeder.told = LIFE[-1][0]
+        await feeder.count(30)  # so that the number which came next has come again
         await agent.has_read_all()
-        await begin("resumes", since)
-        await feeder.count(41)
-        await listener.until(told(41))
+        await begin("was started anew")
+        await feeder.count(31)
+        await listener.until(told(31))
         listener.hang_up()
 
-        await feeder.count(100)
+        since = newest()
+        await feeder.count(60)
+        for change in MISSED:
+            await feeder.tell(*change)
+        feeder.told = MISSED[-1][0]
+        await feeder.count(64)
+        await agent.has_read_all()
+        await begin("resumes", since)
+        await feeder.count(65)
+        await listener.until(told(65))
+        listener.hang_up()
+
+        await feeder.count(110)
         await agent.has_read_all()
         await begin("has lost the rest")
-        await feeder.count(101)
-        await listener.until(told(101))
-        await feeder.count(400)
+        await feeder.count(111)
+        await listener.until(told(111))
+        await feeder.count(410)
         await listener.until_ended()
 
         await agent.has_read_all()
         await begin("was overrun")
-        await feeder.count(401)
-        await listener.until(told(401))
+        await feeder.count(411)
+        await listener.until(told(411))
         listener.hang_up()
 
         listener.chapter = "refuses"
@@ -198,20 +219,13 @@ async def record(folder):
                        "/sample?count=99999", "/current?path=//DataItem[", "/current?at=1"):  # fmt: skip
             await listener.ask(target)
         listener.hang_up()
-
-        await agent.kill()
-        await agent.start()
-        await begin("was started anew")
-        await feeder.count(402)
-        await listener.until(told(402))
-        listener.hang_up()
     return listener.exchanges
 
 
 def main():
     """Record the agent that the environment names."""
     with tempfile.TemporaryDirectory() as folder:
-        exchanges = asyncio.run(record(folder))
+        exchanges = asyncio.run(record(folder, "".join(sys.argv[1:])))
         for one in exchanges:
             one.answer = scrubbed(one.answer)
             assert folder.encode() not in one.answer, "a path of this machine"

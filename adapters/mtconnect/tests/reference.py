@@ -149,7 +149,7 @@ class Feeder:
 class Agent:
     """The agent as a process."""
 
-    def __init__(self, folder, feeder, exponent):
+    def __init__(self, folder, feeder, exponent, schema):
         self.port = free_port()
         self.feeder = feeder
         self._process = None
@@ -157,7 +157,8 @@ class Agent:
         self._folder = Path(folder)
         (self._folder / "Devices.xml").write_text(DEVICES, "utf-8")
         names = {"devices": self._folder / "Devices.xml", "port": self.port, "shdr": feeder.port}
-        (self._folder / "agent.cfg").write_text(SETTINGS.format(exponent=exponent, **names), "utf-8")
+        settings = SETTINGS.format(exponent=exponent, **names) + (f"SchemaVersion = {schema}\n" if schema else "")
+        (self._folder / "agent.cfg").write_text(settings, "utf-8")
 
     async def start(self):
         """Start it, and wait until it answers and listens to the machine."""
@@ -205,11 +206,11 @@ class Agent:
 
 
 @asynccontextmanager
-async def agent_at_work(folder, exponent=14):
-    """An agent that keeps 2 to the ``exponent`` observations."""
+async def agent_at_work(folder, exponent=14, schema=""):
+    """An agent that keeps 2 to the ``exponent`` observations; its documents are of its own edition, or of ``schema``."""
     feeder = Feeder()
     await feeder.start()
-    agent = Agent(folder, feeder, exponent)
+    agent = Agent(folder, feeder, exponent, schema)
     try:
         await agent.start()
         yield agent
