@@ -3,8 +3,8 @@
     XINGSHA_CPPAGENT=/path/to/agent python -m adapters.mtconnect.tests.recording [SCHEMA]
 
 writes ``recorded/cppagent-<version>.json``. Requests are written here and answers are kept as they came off the socket,
-without any code of the adapter, except that the name of the host in ``sender="..."`` becomes as many x. That of 2.5.0.11
-was told to speak schema 2.5, in which the agent is a device too.
+without any code of the adapter, except that the name of the host in ``sender="..."`` becomes as many x. SCHEMA is
+the edition of the documents: 2.5 for agent 2.5.0.11; the others speak the one that they choose by themselves.
 """
 
 import asyncio

@@ -26,7 +26,8 @@ from gateway.sdk import LinkLost
 from gateway.testing.broker import embedded_broker
 from gateway.testing.subscriber import Subscriber
 
-VERSIONS = ("1.8.0.3", "2.2.0.17", "2.5.0.11")
+VERSIONS = {"1.8.0.3": "1.8", "2.2.0.17": "1.7", "2.5.0.11": "2.5"}
+"""Of agents → of the schema of their documents."""
 LIMIT = 1 << 20
 CHAPTERS = ("begins", "was started anew", "resumes", "has lost the rest", "was overrun")
 """Sessions; after the last the agent refuses several things."""
@@ -42,11 +43,12 @@ each_version = pytest.mark.parametrize("version", VERSIONS)
 
 def test_every_recording_is_played_back():
     assert sorted(path.name for path in FOLDER.iterdir()) == [f"cppagent-{version}.json" for version in VERSIONS]
-    for version in VERSIONS:
+    for version, schema in VERSIONS.items():
         exchanges = recorded(version)
         assert tuple(dict.fromkeys(one.chapter for one in exchanges if one.chapter != "refuses")) == CHAPTERS
         for one in exchanges:
             assert f' version="{version}"'.encode() in one.answer
+            assert set(re.findall(rb'"urn:mtconnect.org:MTConnect\w+:([\d.]+)"', one.answer)) == {schema.encode()}
             assert set(b"".join(re.findall(rb'sender="([^"]*)"', one.answer))) == set(b"x"), "the name of a host"
 
 
@@ -157,7 +159,7 @@ def test_what_it_has(version):
     assert (x.path, x.category, x.type, x.units) == ("lathe/controller/path/Xabs", "SAMPLE", "POSITION", "MILLIMETER")
     assert (force.path, force.uuid, force.units) == ("press/force", "uuid-press", "NEWTON")
     assert {"l_avail", "l_exec", "l_parts", "l_msg", "l_at", "l_volts", "l_vars", "l_sys", "p_avail"} < set(items)
-    assert ("agent_avail" in items) is (version == "2.5.0.11")
+    assert items["agent_avail"].path == "Agent/agent_avail"
 
 
 @each_version
