@@ -39,6 +39,7 @@ broker = Broker(config_path=sys.argv[1])
 for listener in broker.listeners:  # it would go on without a port that is taken
     host, port = listener.rsplit(":", 1)
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as it does: old connections take no port
         probe.bind((host, int(port)))
 broker.run_forever()
 """

@@ -139,3 +139,18 @@ def test_tries_other_ports_when_one_is_taken_in_between(monkeypatch):
         broker = asyncio.run(scene())
     assert not offers
     assert broker.port != broker.port_v5
+
+
+def test_a_port_whose_last_connections_are_not_forgotten_yet(monkeypatch):
+    ports = free_ports(2)
+    for port in ports:
+        with socket.create_server(("127.0.0.1", port)) as server, socket.create_connection(("127.0.0.1", port)) as peer:
+            server.accept()[0].close()  # who closes first is the one who remembers, for a minute
+            assert peer.recv(1) == b""
+    monkeypatch.setattr(room, "free_ports", lambda _count: ports)
+
+    async def scene():
+        async with embedded_broker() as broker:
+            return [broker.port, broker.port_v5]
+
+    assert asyncio.run(scene()) == ports
