@@ -48,6 +48,6 @@ def _take_range() -> None:
     for start in starts:
         with suppress(OSError):
             _doors.append(socket.create_server(("127.0.0.1", start)).detach())
-            _unused.extend(range(start + 1, start + RANGE))
+            _unused.extend(random.sample(range(start + 1, start + RANGE), RANGE - 1))
             return
     raise OSError(f"each range of {RANGE} ports from {FIRST} to {LAST} on 127.0.0.1 is taken by a process")
