@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -9,7 +10,7 @@ from typing import Final, cast
 
 from gateway.model.types import DataType
 from gateway.sdk import ConfigFault, DeviceConfig, Limits, Node, Plan, Probed, Push, TagConfig, probe_with
-from gateway.wire.serving import open_listener
+from gateway.wire.serving import FramingOfEach, open_listener
 
 from .address import DocumentFormat
 from .config import HttpConnection, HttpDevice, HttpTag
@@ -61,11 +62,13 @@ class HttpAdapter:
         """Connect, or listen; leaving the context closes. Raises LinkLost, AuthFault, ProtocolFault or ConfigFault."""
         c = self.connection
         if c.listen:
-            framing = request_framing(c.max_body, authorization(c))
-            async with open_listener(c.host, c.effective_port, framing, most=PEERS) as server:
+            shown = authorization(c)
+            framing = FramingOfEach(lambda: request_framing(c.max_body, shown))
+            secret = await asyncio.to_thread(c.tls.server_context) if c.tls else None
+            async with open_listener(c.host, c.effective_port, framing, most=PEERS, tls=secret) as server:
                 yield Reception(c, server)
         else:
-            tls = c.tls.context() if c.tls else None
+            tls = await asyncio.to_thread(c.tls.context) if c.tls else None
             session = HttpSession(c, tls)
             try:
                 await session.connect()

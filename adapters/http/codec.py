@@ -5,7 +5,6 @@ Clauses: RFC 9110 (semantics), RFC 9112 (HTTP/1.1), RFC 7617 (Basic), RFC 6750 (
 
 from __future__ import annotations
 
-import zlib
 from base64 import b64encode
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
@@ -17,6 +16,7 @@ from gateway.model.faults import AuthFault, Busy, Fault, ProtocolFault, TagFault
 from gateway.model.quality import Quality
 
 from .config import HttpConnection
+from .packing import CODINGS, BadGzip, TooLarge, gunzip
 
 Field = tuple[str, str]
 
@@ -139,16 +139,12 @@ def unpacked(coding: str, body: bytes, largest: int) -> bytes:
     coding = coding.strip().lower()
     if coding in {"", "identity"}:
         return body
-    if coding not in {"gzip", "x-gzip"}:
+    if coding not in CODINGS:
         raise ProtocolFault(f"a content coding that was not asked for: {coding[:40]}")
-    unpacker = zlib.decompressobj(wbits=31)
     try:
-        data = unpacker.decompress(body, largest + 1)
-    except zlib.error as error:
-        raise ProtocolFault(f"gzip that is none: {error}", data=body) from error
-    if len(data) > largest or not unpacker.eof:
-        raise ProtocolFault(f"gzip of more than {largest} bytes (max_body), or that ends too early")
-    return data
+        return gunzip(body, largest)
+    except (BadGzip, TooLarge) as error:
+        raise ProtocolFault(str(error), data=body) from error
 
 
 # What a status means

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
 from gateway.config.fields import Duration, Interval, Port, Secret, Size
 from gateway.model.types import DataType
-from gateway.sdk import Access, ConnectionConfig, DeviceConfig, Model, TagConfig
+from gateway.sdk import Access, ConfigFault, ConnectionConfig, DeviceConfig, Model, TagConfig
 from gateway.sdk.source_time import TimeFormat
 from gateway.sdk.tls import ClientTls
+from gateway.wire.connect import server_tls_context
 
 from .address import Address, DocumentFormat
 
@@ -24,7 +27,18 @@ FieldName = Annotated[str, Field(max_length=128, pattern=_FIELD)]
 
 
 class Tls(ClientTls):
-    """Transport encryption. The server is verified unless told otherwise."""
+    """Transport encryption, of either side. A server that is asked is verified unless told otherwise."""
+
+    ca: Path | None = None
+    """File of certificates that are trusted; default: those of the system. With listen: machines must show one of these."""
+    certificate: Path | None = None
+    """Our own certificate (PEM), where the peer asks for one; with listen: the one that machines see, with its chain."""
+
+    def server_context(self) -> ssl.SSLContext:
+        """TLS as it is spoken with machines that post. Raises ConfigFault for a file that is not what it should be."""
+        if self.certificate is None or self.key is None:
+            raise ConfigFault("tls: with listen, certificate and key are needed")
+        return server_tls_context(self.certificate, self.key, self.ca)
 
 
 class Basic(Model):
@@ -42,13 +56,13 @@ class HttpConnection(ConnectionConfig):
     host: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s/]+$")] = "127.0.0.1"
     """Name or IP address of the server; with listen, the local address that machines can post to."""
     port: Port | None = None
-    """Default: 443 with tls, 80 without; 8080 with listen."""
+    """Default: 443 with tls, 80 without; with listen: 8443 with tls, 8080 without."""
     listen: bool = False
     """true: machines post their values here (webhook)."""
     timeout: Interval = 5.0
     """How long connecting, and each answer, may take."""
     tls: Tls | None = None
-    """Set it, even to {}, for TLS. Not with listen: put a reverse proxy in front."""
+    """Set it, even to {}, for TLS; with listen, it must name certificate and key."""
     basic: Basic | None = None
     """User name and password."""
     bearer: Annotated[Secret, Field(max_length=8192)] | None = None
@@ -63,7 +77,9 @@ class HttpConnection(ConnectionConfig):
     @property
     def effective_port(self) -> int:
         """The port, default filled in."""
-        return self.port if self.port is not None else 8080 if self.listen else 443 if self.tls else 80
+        if self.port is not None:
+            return self.port
+        return (8443 if self.tls else 8080) if self.listen else (443 if self.tls else 80)
 
     @property
     def endpoint(self) -> str:
@@ -75,8 +91,14 @@ class HttpConnection(ConnectionConfig):
         if self.listen:
             if self.token is None:
                 raise ValueError('token: with listen, machines must show one; "none" if anybody may post')
-            if self.tls or self.basic or self.bearer or self.headers:
-                raise ValueError("listen: tls, basic, bearer and headers are for servers that are asked")
+            if self.basic or self.bearer or self.headers:
+                raise ValueError("listen: basic, bearer and headers are for servers that are asked")
+            if self.tls and not self.tls.verify:
+                raise ValueError(
+                    "tls: verify is for servers that are asked; with listen, ca says whose machines may post"
+                )
+            if self.tls and (self.tls.certificate is None or self.tls.key is None):
+                raise ValueError("tls: with listen, certificate and key are needed: the files that we show to machines")
         elif self.token is not None:
             raise ValueError("token goes with listen; to send one, use bearer")
         if self.basic is not None and self.bearer is not None:

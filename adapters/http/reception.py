@@ -17,7 +17,9 @@ from gateway.wire.serving import Peer, StreamServer
 from .address import DocumentFormat
 from .config import OPEN, HttpConnection, HttpDevice, HttpTag
 from .documents import ABSENT, find, judge
-from .posts import Post, Refused, parse, refusal, reply
+from .packing import CODINGS, BadGzip, TooLarge, gunzip
+from .posts import GO_ON, Post, parse, refusal, reply
+from .refused import Refused
 from .times import read_time
 
 _STORED: Final = (reply(204), reply(204, closes=True))
@@ -25,6 +27,8 @@ _LINES: Final = ("application/x-ndjson", "application/ndjson", "application/json
 _SINGLE: Final = ("", "application/json", "text/plain", "text/json", "application/x-www-form-urlencoded")
 """Media types taken for JSON; the last is what `curl -d` says when it is not told otherwise."""
 _WAIT: Final = "Retry-After: 5"
+_HINTS: Final = {"auth_refused": ("WWW-Authenticate: Bearer",), "coding_unsupported": ("Accept-Encoding: gzip",)}
+"""Header fields of refusals, by code."""
 PEERS: Final = 256
 """Connections at a time."""
 Sample = tuple[Feed, dict[int, Value | None], int, dict[int, Quality]]
@@ -45,6 +49,8 @@ class Reception:
         self._authorization = authorization(connection)
         self._waiting: Counter[Peer] = Counter()
         """Answers that each peer is owed: they go out in the order of its requests."""
+        self._over: set[Peer] = set()
+        """Those that are owed an answer which ends their connection: what they send behind it is not looked at."""
 
     async def subscribe(self, feeds: Feeds) -> NoReturn:
         """Take posts, for ever; see gateway.sdk.Subscribes."""
@@ -52,8 +58,7 @@ class Reception:
         for feed in feeds:
             known.setdefault(cast("HttpDevice", feed.device).path.partition("?")[0], []).append(feed)
         async for peer, frame in self.server.arrivals():
-            if peer.gone:
-                self._waiting.pop(peer, None)
+            if peer.gone or peer in self._over:
                 continue  # it did not wait for its answer, or was hung up on: it posts again
             try:
                 post = parse(frame, self._largest)
@@ -61,15 +66,18 @@ class Reception:
                 self._answer(feeds, peer, refusal(no.status, no.code, str(no), closes=True), closes=True)
                 continue
             try:
-                samples = self._samples(feeds, known, post)
+                targets = self._targets(feeds, known, post)
+                samples = [] if post.waits else self._samples(post, targets)
             except Refused as no:
-                fields = ("WWW-Authenticate: Bearer",) if no.status == 401 else ()
-                data = refusal(no.status, no.code, str(no), *fields, closes=not post.keeps)
+                data = refusal(no.status, no.code, str(no), *_HINTS.get(no.code, ()), closes=not post.keeps)
                 self._answer(feeds, peer, data, closes=not post.keeps)
                 continue
             if not feeds.has_room:
                 data = refusal(503, "no_room", "nothing can be stored now", _WAIT, closes=not post.keeps)
                 self._answer(feeds, peer, data, closes=not post.keeps)
+                continue
+            if post.waits:
+                self._answer(feeds, peer, GO_ON, closes=False)
                 continue
             for feed, values, time, failures in samples:
                 feed.sample(values, time=time, failures=failures)
@@ -80,6 +88,8 @@ class Reception:
         """Answer now; or, to a post that has brought values, and behind such an answer, once they are ``safe``."""
         if safe or self._waiting[peer]:
             self._waiting[peer] += 1
+            if closes:
+                self._over.add(peer)
             feeds.when_durable(partial(self._send, peer, data, closes))
         else:
             del self._waiting[peer]
@@ -89,10 +99,12 @@ class Reception:
         self._waiting[peer] -= 1
         if self._waiting[peer] <= 0:
             del self._waiting[peer]
+        if closes:
+            self._over.discard(peer)
         _give(peer, data, closes)
 
-    def _samples(self, feeds: Feeds, known: Mapping[str, list[Feed]], post: Post) -> list[Sample]:
-        """What a post says. Raises Refused: 401, 404, 405, 415, 400."""
+    def _targets(self, feeds: Feeds, known: Mapping[str, list[Feed]], post: Post) -> list[Feed]:
+        """Whom a post concerns; its body is not looked at. Raises Refused: 401, 404, 405, 415."""
         if self._authorization is not None:
             shown = post.fields.get("authorization", "").encode("latin-1")
             if not hmac.compare_digest(shown, self._authorization):
@@ -103,12 +115,33 @@ class Reception:
             raise Refused(404, "unknown_path", "no device is configured for this path")
         if post.method not in ("POST", "PUT"):
             raise Refused(405, "post_only", "POST values here")
-        media = post.fields.get("content-type", "").partition(";")[0].strip().lower()
-        if post.fields.get("content-encoding", "identity") != "identity":
-            raise Refused(415, "coding_unsupported", "send it without a content coding")
+        media = _media(post)
+        if _coding(post) not in {"", "identity", *CODINGS}:
+            raise Refused(415, "coding_unsupported", "gzip, or no content coding")
         if media not in _SINGLE and media not in _LINES and not media.endswith("+json"):
             raise Refused(415, "media_unsupported", "JSON, an array of it, or NDJSON")
-        return [sample(feed, document) for document in _documents(post.body, lines=media in _LINES) for feed in targets]
+        return targets
+
+    def _samples(self, post: Post, targets: list[Feed]) -> list[Sample]:
+        """What a post says. Raises Refused: 400, 413."""
+        body = post.body
+        if _coding(post) in CODINGS:
+            try:
+                body = gunzip(body, self._largest)
+            except BadGzip as error:
+                raise Refused(400, "bad_coding", f"Content-Encoding: {error}"[:200]) from error
+            except TooLarge as error:
+                raise Refused(413, "too_large", str(error)) from error
+        documents = _documents(body, lines=_media(post) in _LINES)
+        return [sample(feed, document) for document in documents for feed in targets]
+
+
+def _media(post: Post) -> str:
+    return post.fields.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _coding(post: Post) -> str:
+    return post.fields.get("content-encoding", "").lower()
 
 
 def _documents(body: bytes, *, lines: bool) -> list[Any]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import suppress
 from typing import Final, Self
+
+from gateway.sdk import ConfigFault
+from gateway.wire.connect import tls_context
 
 from .config import HttpConnection, HttpDevice
 from .reception import authorization
@@ -15,15 +19,23 @@ EVERY: Final = 1.0
 
 
 class Poster:
-    """A simulator (see `gateway.sdk.simulator`) of the machines that post to a connection with ``listen``."""
+    """A simulator (see `gateway.sdk.simulator`) of the machines that post to a connection with ``listen``.
+
+    With TLS they trust just the certificate that the gateway is to show, whatever name it is made out to. Raises
+    ConfigFault where machines must show one of their own: the configuration does not have their keys.
+    """
 
     def __init__(self, connection: HttpConnection) -> None:
+        if connection.tls and connection.tls.ca is not None:
+            raise ConfigFault("machines with certificates of their own are not simulated", code="no_simulator")
         self.devices: dict[str, Device] = {}
         self.confirmed = 0
         """Posts that were answered with 204."""
         self._host, self._port = connection.host, connection.effective_port
         shown = authorization(connection)
         self._authorization = b"" if shown is None else b"Authorization: " + shown + b"\r\n"
+        self._shown = connection.tls.certificate if connection.tls else None
+        self._tls: ssl.SSLContext | None = None
         self._task: asyncio.Task[None] | None = None
 
     def device(self, config: HttpDevice) -> Device:
@@ -31,6 +43,10 @@ class Poster:
         return self.devices.setdefault(config.path, Device(config))
 
     async def __aenter__(self) -> Self:
+        if self._shown is not None:
+            self._tls = await asyncio.to_thread(tls_context, self._shown)
+            self._tls.check_hostname = False
+            self._tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # its issuer need not be known
         self._task = asyncio.create_task(self._go_on())
         return self
 
@@ -49,7 +65,7 @@ class Poster:
             await asyncio.sleep(EVERY)
 
     async def _post(self, path: str, body: bytes) -> None:
-        reader, writer = await asyncio.open_connection(self._host, self._port)
+        reader, writer = await asyncio.open_connection(self._host, self._port, ssl=self._tls)
         try:
             head = f"POST {path} HTTP/1.1\r\nHost: {self._host}\r\nConnection: close\r\n".encode()
             length = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()

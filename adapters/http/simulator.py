@@ -13,12 +13,13 @@ from xml.sax.saxutils import escape, quoteattr
 
 from gateway.sdk import ConfigFault, Value
 from gateway.sdk.simulator import raw_value
-from gateway.wire.serving import Peer, StreamServer
+from gateway.wire.serving import FramingOfEach, Peer, StreamServer
 
 from .address import Address, DocumentFormat, Step
 from .codec import credentials
 from .config import HttpConnection, HttpDevice, HttpTag
-from .posts import Refused, parse, refusal, reply, request_framing
+from .posts import GO_ON, parse, refusal, reply, request_framing
+from .refused import Refused
 
 if TYPE_CHECKING:
     from .simulated import Poster
@@ -77,7 +78,7 @@ class Simulator(StreamServer):
     """See the module."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        super().__init__(host, port, request_framing(LARGEST), self.reply)
+        super().__init__(host, port, FramingOfEach(lambda: request_framing(LARGEST)), self.reply)
         self.devices: dict[str, Device] = {}
         self._headers = headers
         """Header fields that a request must have to be let in."""
@@ -100,12 +101,16 @@ class Simulator(StreamServer):
         """Return the machine whose document is at a path, made on first use."""
         return self.devices.setdefault(config.path, Device(config))
 
-    def reply(self, _peer: Peer, frame: bytes) -> bytes:
-        """Answer one request."""
+    def reply(self, peer: Peer, frame: bytes) -> bytes:
+        """Answer one request; hang up after one that is none."""
         try:
             request = parse(frame, LARGEST)
         except Refused as no:
-            return refusal(no.status, no.code, str(no))
+            peer.send(refusal(no.status, no.code, str(no), closes=True))
+            peer.finish()
+            return b""
+        if request.waits:
+            return GO_ON
         target = frame.split(b" ", 2)[1].decode("ascii")
         if any(request.fields.get(name.lower()) != value for name, value in self._headers):
             return refusal(401, "auth_refused", "who are you?", "WWW-Authenticate: Basic")

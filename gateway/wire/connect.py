@@ -10,8 +10,8 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -58,17 +58,37 @@ def tls_context(
 
     Raises ConfigFault for a file that is missing or is not what it should be.
     """
-    try:
+    with _tls_files(ca, certificate, key):
         context = ssl.create_default_context(cafile=ca)
         if certificate is not None:
-            context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        names = ", ".join(str(path) for path in (ca, certificate, key) if path is not None)
-        raise ConfigFault(f"TLS files {names}: {error}") from error
+            context.load_cert_chain(certificate, key, password="")
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def server_tls_context(certificate: Path, key: Path, ca: Path | None = None) -> ssl.SSLContext:
+    """TLS, 1.2 or later, for a server; ``ca``: peers must show a certificate of it. Blocks; raises as `tls_context`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # which a peer could ask for without end
+    with _tls_files(ca, certificate, key):
+        context.load_cert_chain(certificate, key, password="")
+        if ca is not None:
+            context.load_verify_locations(ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+@contextmanager
+def _tls_files(*paths: Path | None) -> Iterator[None]:
+    """Turn what is wrong with files into a ConfigFault; a password is never asked for at the terminal, but is empty."""
+    try:
+        yield
+    except (OSError, ssl.SSLError) as error:
+        names = ", ".join(str(path) for path in paths if path is not None)
+        raise ConfigFault(f"TLS files {names}: {error}") from error
 
 
 @asynccontextmanager

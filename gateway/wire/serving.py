@@ -9,6 +9,7 @@ take.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,6 +27,15 @@ WAITING: Final = 256 * 1024
 """Bytes of one peer, 64 counted for each frame on top, that may wait before it is no longer read."""
 LINGER: Final = 1.0
 """Seconds in which a peer can fetch the last it was sent before the connection is closed."""
+HANDSHAKE: Final = 10.0
+"""Seconds in which a peer can show that it speaks TLS; until then it takes a place like any other."""
+
+
+@dataclass(frozen=True, slots=True)
+class FramingOfEach:
+    """Makes a framing for each connection: for framings that remember what they have looked at."""
+
+    make: Callable[[], Framing]
 
 
 @dataclass(slots=True)
@@ -41,6 +51,8 @@ class Counters:
     """Longest frame, in bytes as handed over."""
     requests: int = 0
     """Frames in all."""
+    handshakes_failed: int = 0
+    """Connections that came to nothing because there was no TLS, or not the right certificate, or not in time."""
 
 
 class Peer(asyncio.Protocol):
@@ -52,11 +64,14 @@ class Peer(asyncio.Protocol):
         self.frames: deque[bytes] = deque()
         """Those that wait."""
         self._server = server
-        self._receiver = Frames(server.framing, self._take)
+        framing = server.framing
+        self._receiver = Frames(framing.make() if isinstance(framing, FramingOfEach) else framing, self._take)
         self._transport: asyncio.Transport | None = None
         self._held_up = False
         self._waiting = 0
         self._lingers: asyncio.TimerHandle | None = None
+        self._early: list[bytes] | None = None
+        """While TLS is not established: what came behind the handshake, but before we were told that it is done."""
 
     @property
     def gone(self) -> bool:
@@ -65,8 +80,8 @@ class Peer(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Send; a peer that takes nothing for too long is hung up on."""
-        if self.gone or self._transport is None or self._transport.is_closing():
-            return
+        if self.gone or self._transport is None or self._transport.is_closing() or self._early is not None:
+            return  # before TLS is established there is only the plain transport
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > WRITE_BUFFER:
             self.close()
@@ -74,12 +89,16 @@ class Peer(asyncio.Protocol):
     def finish(self) -> None:
         """Hang up once the peer has fetched what it was sent, or LINGER is over; what it still sends is not looked at.
 
-        To close over bytes that nobody read would reset the connection, and take back the answer (RFC 9112, 9.6).
+        To close over bytes that nobody read would reset the connection, and take back the answer (RFC 9112, 9.6). TLS
+        cannot close one direction alone: the peer learns of the end by the answer itself, or after LINGER.
         """
         if self.gone or self._transport is None or self._transport.is_closing():
             return
-        self._transport.write_eof()
-        self._lingers = asyncio.get_running_loop().call_later(LINGER, self.close)
+        end = self._transport.close
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            end = self.close
+        self._lingers = asyncio.get_running_loop().call_later(LINGER, end)
         if self._held_up:
             self._transport.resume_reading()
 
@@ -107,8 +126,24 @@ class Peer(asyncio.Protocol):
         self.name = f"{host}:{port}"
         self._server.joined(self)
 
+    def handshake(self) -> asyncio.Transport | None:
+        """Begin TLS: return the plain transport, and send nothing until `secured`."""
+        self._early = []
+        return self._transport
+
+    def secured(self, transport: asyncio.Transport) -> None:
+        """Go on with TLS."""
+        early, self._early = self._early or [], None
+        if self._transport is not None:
+            self._transport = transport
+            for data in early:
+                self.data_received(data)
+
     def data_received(self, data: bytes) -> None:
         """Cut into frames; hang up on one who breaks the protocol."""
+        if self._early is not None:
+            self._early.append(data)
+            return
         if self._lingers is not None:
             return  # nor kept: it may be any number of bytes
         try:
@@ -137,7 +172,7 @@ class Peer(asyncio.Protocol):
 class StreamServer:
     """See the module. ``answer(peer, frame)`` returns bytes to send, b"" for none; without it, see `arrivals`.
 
-    A context that starts and stops; ``port`` 0 is the real one after the start, which raises OSError when the place is
+    ``tls``: what peers must speak, see `gateway.wire.connect.server_tls_context`. A context that starts and stops; ``port`` 0 is the real one after the start, which raises OSError when the place is
     taken.
     """
 
@@ -145,10 +180,11 @@ class StreamServer:
         self,
         host: str,
         port: int,
-        framing: Framing,
+        framing: Framing | FramingOfEach,
         answer: Callable[[Peer, bytes], bytes] | None = None,
         *,
         most: int = MOST_PEERS,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.host = host
         self.port = port
@@ -157,6 +193,8 @@ class StreamServer:
         self.peers: set[Peer] = set()
         self._answer = answer
         self._most = most
+        self._tls = tls
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._ready: deque[Peer] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._server: asyncio.Server | None = None
@@ -171,6 +209,8 @@ class StreamServer:
         if self._server is not None:
             self._server.close()
             self.hang_up()
+            if self._handshakes:
+                await asyncio.wait(self._handshakes)
             await self._server.wait_closed()
         await asyncio.sleep(0)  # the transports confirm in the next turn of the loop
 
@@ -201,6 +241,25 @@ class StreamServer:
         self.peers.add(peer)
         self.counters.sessions = len(self.peers)
         self.counters.sessions_most = max(self.counters.sessions_most, len(self.peers))
+        if self._tls is not None and (transport := peer.handshake()) is not None:
+            # Not by create_server, which counts nobody before the handshake, and cannot turn anybody away
+            task = asyncio.get_running_loop().create_task(self._secure(peer, transport, self._tls))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+
+    async def _secure(self, peer: Peer, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
+        secret = None
+        try:
+            secret = await asyncio.get_running_loop().start_tls(
+                transport, peer, tls, server_side=True, ssl_handshake_timeout=HANDSHAKE, ssl_shutdown_timeout=LINGER
+            )
+        except OSError:  # what is wrong the peer is told by TLS itself
+            self.counters.handshakes_failed += 1
+        if secret is None:  # also when it was hung up on meanwhile
+            transport.abort()
+            peer.connection_lost(None)  # which asyncio leaves out during a handshake
+        else:
+            peer.secured(cast("asyncio.Transport", secret))
 
     def left(self, peer: Peer) -> None:
         """Count one less."""
@@ -225,10 +284,15 @@ class StreamServer:
 
 @asynccontextmanager
 async def open_listener(
-    host: str, port: int, framing: Framing, *, most: int = MOST_PEERS
+    host: str,
+    port: int,
+    framing: Framing | FramingOfEach,
+    *,
+    most: int = MOST_PEERS,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[StreamServer]:
     """Listen for devices that dial in; see `StreamServer.arrivals`. Raises LinkLost (port_in_use, address_unusable)."""
-    server = StreamServer(host, port, framing, most=most)
+    server = StreamServer(host, port, framing, most=most, tls=tls)
     try:
         await server.__aenter__()
     except OSError as error:
