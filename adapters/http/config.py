@@ -30,9 +30,9 @@ class Tls(ClientTls):
     """Transport encryption, of either side. A server that is asked is verified unless told otherwise."""
 
     ca: Path | None = None
-    """File of certificates that are trusted; default: those of the system. With listen: machines must show one of these."""
+    """File of certificates that are trusted; default: those of the system. With listen: who may post."""
     certificate: Path | None = None
-    """Our own certificate (PEM), where the peer asks for one; with listen: the one that machines see, with its chain."""
+    """Our own certificate (PEM), where the peer asks for one; with listen: what machines see."""
 
     def server_context(self) -> ssl.SSLContext:
         """TLS as it is spoken with machines that post. Raises ConfigFault for a file that is not what it should be."""
@@ -89,16 +89,7 @@ class HttpConnection(ConnectionConfig):
     @model_validator(mode="after")
     def _sound(self) -> Self:
         if self.listen:
-            if self.token is None:
-                raise ValueError('token: with listen, machines must show one; "none" if anybody may post')
-            if self.basic or self.bearer or self.headers:
-                raise ValueError("listen: basic, bearer and headers are for servers that are asked")
-            if self.tls and not self.tls.verify:
-                raise ValueError(
-                    "tls: verify is for servers that are asked; with listen, ca says whose machines may post"
-                )
-            if self.tls and (self.tls.certificate is None or self.tls.key is None):
-                raise ValueError("tls: with listen, certificate and key are needed: the files that we show to machines")
+            self._sound_to_listen()
         elif self.token is not None:
             raise ValueError("token goes with listen; to send one, use bearer")
         if self.basic is not None and self.bearer is not None:
@@ -110,6 +101,16 @@ class HttpConnection(ConnectionConfig):
             if not secret.get_secret_value().isprintable() or not secret.get_secret_value().isascii():
                 raise ValueError(f"headers: {name} must be printable ASCII")
         return self
+
+    def _sound_to_listen(self) -> None:
+        if self.token is None:
+            raise ValueError('token: with listen, machines must show one; "none" if anybody may post')
+        if self.basic or self.bearer or self.headers:
+            raise ValueError("listen: basic, bearer and headers are for servers that are asked")
+        if self.tls and not self.tls.verify:
+            raise ValueError("tls: verify is for servers that are asked; with listen, ca says which machines may post")
+        if self.tls and (self.tls.certificate is None or self.tls.key is None):
+            raise ValueError("tls: with listen, certificate and key are needed: files of what we show to machines")
 
 
 class TimeSetting(Model):

@@ -20,6 +20,7 @@ from gateway.model.faults import Fault
 from gateway.wire.connect import os_fault
 from gateway.wire.framing import Frames, Framing
 from gateway.wire.link import WRITE_BUFFER
+from gateway.wire.tls import ServerSide
 
 MOST_PEERS: Final = 1024
 """Connections at a time, unless told otherwise; one more is closed at once."""
@@ -70,8 +71,8 @@ class Peer(asyncio.Protocol):
         self._held_up = False
         self._waiting = 0
         self._lingers: asyncio.TimerHandle | None = None
-        self._early: list[bytes] | None = None
-        """While TLS is not established: what came behind the handshake, but before we were told that it is done."""
+        self._tls = ServerSide(server.tls) if server.tls is not None else None
+        self._handshake: asyncio.TimerHandle | None = None
 
     @property
     def gone(self) -> bool:
@@ -80,8 +81,15 @@ class Peer(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Send; a peer that takes nothing for too long is hung up on."""
-        if self.gone or self._transport is None or self._transport.is_closing() or self._early is not None:
-            return  # before TLS is established there is only the plain transport
+        if self.gone or self._transport is None or self._transport.is_closing():
+            return
+        if self._tls is not None:
+            try:
+                self._tls.tell(data)
+            except ssl.SSLError:  # such as before there was a handshake
+                self.close()
+                return
+            data = self._tls.outgoing()
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > WRITE_BUFFER:
             self.close()
@@ -89,16 +97,15 @@ class Peer(asyncio.Protocol):
     def finish(self) -> None:
         """Hang up once the peer has fetched what it was sent, or LINGER is over; what it still sends is not looked at.
 
-        To close over bytes that nobody read would reset the connection, and take back the answer (RFC 9112, 9.6). TLS
-        cannot close one direction alone: the peer learns of the end by the answer itself, or after LINGER.
+        To close over bytes that nobody read would reset the connection, and take back the answer (RFC 9112, 9.6).
         """
         if self.gone or self._transport is None or self._transport.is_closing():
             return
-        end = self._transport.close
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-            end = self.close
-        self._lingers = asyncio.get_running_loop().call_later(LINGER, end)
+        if self._tls is not None:
+            self._tls.end()
+            self._transport.write(self._tls.outgoing())
+        self._transport.write_eof()
+        self._lingers = asyncio.get_running_loop().call_later(LINGER, self.close)
         if self._held_up:
             self._transport.resume_reading()
 
@@ -125,37 +132,52 @@ class Peer(asyncio.Protocol):
         host, port = (transport.get_extra_info("peername") or ("?", 0))[:2]
         self.name = f"{host}:{port}"
         self._server.joined(self)
-
-    def handshake(self) -> asyncio.Transport | None:
-        """Begin TLS: return the plain transport, and send nothing until `secured`."""
-        self._early = []
-        return self._transport
-
-    def secured(self, transport: asyncio.Transport) -> None:
-        """Go on with TLS."""
-        early, self._early = self._early or [], None
-        if self._transport is not None:
-            self._transport = transport
-            for data in early:
-                self.data_received(data)
+        if self._tls is not None and not self._transport.is_closing():
+            self._handshake = asyncio.get_running_loop().call_later(HANDSHAKE, self.close)
 
     def data_received(self, data: bytes) -> None:
         """Cut into frames; hang up on one who breaks the protocol."""
-        if self._early is not None:
-            self._early.append(data)
-            return
         if self._lingers is not None:
             return  # nor kept: it may be any number of bytes
+        if self._tls is not None:
+            data = self._understood(self._tls, data)
+            if not data:
+                return
         try:
             self._receiver.feed(data)
         except Fault:
             self.close()
 
+    def _understood(self, tls: ServerSide, data: bytes) -> bytes:
+        """What bytes say under TLS; b"" when it is nothing yet, or nothing more."""
+        said, transport = b"", cast("asyncio.Transport", self._transport)
+        try:
+            said = tls.feed(data)
+        except ssl.SSLError:
+            transport.write(tls.outgoing())  # TLS says itself what is wrong
+            self.finish()
+            return b""
+        if answer := tls.outgoing():
+            transport.write(answer)
+        if tls.established and self._handshake is not None:
+            self._handshake.cancel()
+            self._handshake = None
+        if transport.get_write_buffer_size() > WRITE_BUFFER:  # it wants answers of TLS, and takes none
+            self.close()
+            return b""
+        if tls.ended:
+            transport.close()  # as at the end of a connection without TLS
+        return said
+
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Leave; frames that wait are still handed over."""
         self._transport = None
-        if self._lingers is not None:
-            self._lingers.cancel()
+        for timer in (self._lingers, self._handshake):
+            if timer is not None:
+                timer.cancel()
+        if self._handshake is not None:
+            self._server.counters.handshakes_failed += 1
+            self._handshake = None
         self._server.left(self)
 
     def _take(self, frame: bytes) -> None:
@@ -172,8 +194,8 @@ class Peer(asyncio.Protocol):
 class StreamServer:
     """See the module. ``answer(peer, frame)`` returns bytes to send, b"" for none; without it, see `arrivals`.
 
-    ``tls``: what peers must speak, see `gateway.wire.connect.server_tls_context`. A context that starts and stops; ``port`` 0 is the real one after the start, which raises OSError when the place is
-    taken.
+    ``tls``: what peers must speak, see `gateway.wire.connect.server_tls_context`. A context that starts and stops;
+    ``port`` 0 is the real one after the start, which raises OSError when the place is taken.
     """
 
     def __init__(
@@ -189,12 +211,11 @@ class StreamServer:
         self.host = host
         self.port = port
         self.framing = framing
+        self.tls = tls
         self.counters = Counters()
         self.peers: set[Peer] = set()
         self._answer = answer
         self._most = most
-        self._tls = tls
-        self._handshakes: set[asyncio.Task[None]] = set()
         self._ready: deque[Peer] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._server: asyncio.Server | None = None
@@ -209,8 +230,6 @@ class StreamServer:
         if self._server is not None:
             self._server.close()
             self.hang_up()
-            if self._handshakes:
-                await asyncio.wait(self._handshakes)
             await self._server.wait_closed()
         await asyncio.sleep(0)  # the transports confirm in the next turn of the loop
 
@@ -241,25 +260,6 @@ class StreamServer:
         self.peers.add(peer)
         self.counters.sessions = len(self.peers)
         self.counters.sessions_most = max(self.counters.sessions_most, len(self.peers))
-        if self._tls is not None and (transport := peer.handshake()) is not None:
-            # Not by create_server, which counts nobody before the handshake, and cannot turn anybody away
-            task = asyncio.get_running_loop().create_task(self._secure(peer, transport, self._tls))
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
-
-    async def _secure(self, peer: Peer, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
-        secret = None
-        try:
-            secret = await asyncio.get_running_loop().start_tls(
-                transport, peer, tls, server_side=True, ssl_handshake_timeout=HANDSHAKE, ssl_shutdown_timeout=LINGER
-            )
-        except OSError:  # what is wrong the peer is told by TLS itself
-            self.counters.handshakes_failed += 1
-        if secret is None:  # also when it was hung up on meanwhile
-            transport.abort()
-            peer.connection_lost(None)  # which asyncio leaves out during a handshake
-        else:
-            peer.secured(cast("asyncio.Transport", secret))
 
     def left(self, peer: Peer) -> None:
         """Count one less."""
