@@ -1,46 +1,13 @@
 """Machines that post, by the client of the standard library: confirmed when safe, and every way to be refused."""
 
 import asyncio
-import http.client
 import json
 import socket
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import pytest
 
-from gateway.testing.ports import free_port
-
-TOKEN = {"Authorization": "Bearer s3cret"}
-
-
-@pytest.fixture
-def receiver(kit):
-    @asynccontextmanager
-    async def start(safe=True, **more):
-        made = kit.adapter(free_port(), listen=True, **({"token": "s3cret"} | more))
-        device = kit.device(time={"path": "$.ts", "format": "ms"})
-        feed = kit.Recorder("press", device, [kit.tag("t"), kit.tag("n", "int16"), kit.tag("on", "bool")])
-        feeds = kit.Feeds(feed, safe=safe)
-        assert made.plan(device, feed.tags).push.kept
-        async with made.open() as session:
-            task = asyncio.create_task(session.subscribe(feeds))
-            yield made.connection.effective_port, feed, feeds
-            assert not task.done(), task
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    return start
-
-
-def post(port, body, headers=TOKEN, path="/m", method="POST"):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
+from adapters.http.tests.conftest import TOKEN, post
 
 
 def test_one_sample_and_many(run, receiver):
@@ -91,7 +58,6 @@ def test_nothing_is_confirmed_before_it_is_safe(run, receiver):
         (401, "auth_refused", {"headers": {"Authorization": "Bearer other"}}),
         (404, "unknown_path", {"path": "/x"}),
         (405, "post_only", {"method": "GET"}),
-        (411, "length_required", {"body": iter([b"{}"])}),
         (413, "too_large", {"body": b" " * 300}),
         (415, "media_unsupported", {"headers": TOKEN | {"Content-Type": "image/png"}}),
         (415, "coding_unsupported", {"headers": TOKEN | {"Content-Encoding": "br"}}),
