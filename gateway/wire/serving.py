@@ -104,7 +104,11 @@ class Peer(asyncio.Protocol):
         if self._tls is not None:
             self._tls.end()
             self._transport.write(self._tls.outgoing())
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:  # it has reset the connection, of which the loop has not heard yet
+            self.close()
+            return
         self._lingers = asyncio.get_running_loop().call_later(LINGER, self.close)
         if self._held_up:
             self._transport.resume_reading()

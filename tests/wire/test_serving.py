@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 
 import pytest
 
@@ -137,6 +138,29 @@ def test_who_is_refused_can_fetch_the_answer_although_it_still_talks(run):
             writer.close()
             await until(lambda: not server.peers)
             assert server.counters.requests == 1
+
+    run(work)
+
+
+def test_who_has_left_already_harms_nobody(run):
+    dialled = []
+
+    def refuse(peer, line):
+        dialled[0].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        dialled[0].close()  # a reset, which the loop hears of only later
+        peer.finish()
+        peer.finish()
+        finished.append(None)
+        return b""
+
+    finished = []
+
+    async def work():
+        async with StreamServer("127.0.0.1", 0, LINES, refuse) as server:
+            dialled.append(socket.create_connection(("127.0.0.1", server.port)))
+            dialled[0].sendall(b"x\n")
+            await until(lambda: server.counters.requests and not server.peers)
+            assert finished == [None]
 
     run(work)
 
