@@ -12,6 +12,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
+from adapters.http.config import Tls
 from adapters.http.simulator import Simulator
 from adapters.http.tests.conftest import post
 from gateway.sdk import ConfigFault
@@ -213,3 +214,8 @@ def test_probe_with_good_files(run, kit, shown):
         assert (await made.probe(kit.device())).outcome == "ok"
 
     run(work)
+
+
+def test_a_receiver_without_files_is_a_fault_however_it_was_made():
+    with pytest.raises(ConfigFault, match="certificate and key"):
+        Tls().server_context()
