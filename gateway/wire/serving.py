@@ -158,8 +158,7 @@ class Peer(asyncio.Protocol):
         try:
             said = tls.feed(data)
         except ssl.SSLError:
-            transport.write(tls.outgoing())  # TLS says itself what is wrong
-            self.finish()
+            self.finish()  # which lets the peer fetch what TLS says itself about it
             return b""
         if answer := tls.outgoing():
             transport.write(answer)

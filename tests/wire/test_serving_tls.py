@@ -1,6 +1,7 @@
 """The listening side with TLS: who gets in, who does not, and that nobody can hold it up. Clients of the library."""
 
 import asyncio
+import socket
 import ssl
 import subprocess
 from contextlib import suppress
@@ -227,6 +228,27 @@ def test_who_is_refused_can_fetch_the_answer_although_it_still_talks(run, secret
             peer.send(b"nothing in the clear")
             await until(lambda: not server.peers)
             writer.close()
+
+    run(work)
+
+
+def test_the_end_is_told_by_tls_and_not_only_by_tcp(run, secret, trusting):
+    def refuse(peer, _line):
+        peer.send(b"no\n")
+        peer.finish()
+        return b""
+
+    def hear(port):
+        with (
+            socket.create_connection(("127.0.0.1", port), 5) as sock,
+            trusting.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False) as tls,
+        ):
+            tls.sendall(b"x\n")
+            return tls.recv(100), tls.recv(100)  # an SSLEOFError when it was cut
+
+    async def work():
+        async with StreamServer("127.0.0.1", 0, LINES, refuse, tls=secret) as server:
+            assert await asyncio.to_thread(hear, server.port) == (b"no\n", b"")
 
     run(work)
 

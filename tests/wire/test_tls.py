@@ -4,13 +4,11 @@ import ssl
 from contextlib import suppress
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.wire.connect import server_tls_context, tls_context
 from gateway.wire.tls import ServerSide
-
-FIXTURE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +36,6 @@ def shaken(secret, trusting, size):
     return server, client, come, go
 
 
-@FIXTURE
 @given(size=st.integers(1, 500), said=st.lists(st.binary(min_size=1, max_size=40_000), min_size=1, max_size=4))
 def test_what_is_said_is_the_same_however_it_is_split(secret, trusting, size, said):
     server, client, come, go = shaken(secret, trusting, size * 3)
@@ -61,7 +58,6 @@ def test_what_is_said_is_the_same_however_it_is_split(secret, trusting, size, sa
     assert server.ended
 
 
-@FIXTURE
 @given(pieces=st.lists(st.binary(max_size=80) | st.just(b"\x16\x03\x01\x00\x05"), max_size=6), late=st.booleans())
 def test_any_bytes_are_nothing_or_an_error(secret, trusting, pieces, late):
     server = shaken(secret, trusting, 1000)[0] if late else ServerSide(secret)

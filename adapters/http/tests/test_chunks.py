@@ -168,6 +168,14 @@ def test_what_could_be_read_in_two_ways_is_refused_and_nothing_behind_it_is_read
     (refused,) = outcome([REQUESTS[name] + REQUESTS["plain"]])
     assert refused[0] == status
     assert outcome([REQUESTS[name], REQUESTS["plain"]]) == [refused]
+    if name not in ("no chunk", "too much", "chunks of 1.0"):
+        head = REQUESTS[name].partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        assert outcome([head]) == [refused], "at once: its body is not awaited"
+
+
+def test_a_client_of_1_0_is_not_told_to_go_on():
+    post, more = outcome([REQUESTS["1.0"].replace(b"Expect", b"Connection: keep-alive\r\nExpect")])
+    assert (post.waits, post.body, post.keeps, more) == (False, b"{}", True, False)
 
 
 @pytest.mark.parametrize("name", PLAIN)
