@@ -18,7 +18,10 @@ AT_ONCE: Final = 1024
 
 
 class Cut(NamedTuple):
-    """Where a frame ends: its last byte that is handed over, and the first byte of the next frame (both: behind)."""
+    """Where a frame ends: its last byte that is handed over, and the first byte of the next frame (both: behind).
+
+    A framing that remembers may hand the beginning of a frame over first: with ``after`` 0, nothing is taken away.
+    """
 
     end: int
     after: int
@@ -27,7 +30,8 @@ class Cut(NamedTuple):
 Framing = Callable[[bytearray, int], Cut | None]
 """``framing(data, seen)``: the frame at the beginning of ``data``, None when it is not whole yet. Of ``data``, ``seen``
 bytes were there the last time already, and held no end. Raises ProtocolFault, in any case for a frame that is longer
-than the protocol allows: that is what bounds the memory."""
+than the protocol allows: that is what bounds the memory. One that remembers anything else between two calls is made
+anew for each connection: see `gateway.wire.serving.FramingOfEach`."""
 
 
 def delimited(delimiter: bytes, longest: int = LONGEST) -> Framing:
