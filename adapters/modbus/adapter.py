@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import cast
@@ -34,10 +35,10 @@ class ModbusAdapter:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[ModbusSession]:
         """Connect; leaving the context closes. Raises LinkLost, AuthFault, ProtocolFault or ConfigFault."""
-        async with self._link() as link:
+        async with await self._link() as link:
             yield ModbusSession(self.connection, link, self.doubtful)
 
-    def _link(self) -> AbstractAsyncContextManager[StreamLink]:
+    async def _link(self) -> AbstractAsyncContextManager[StreamLink]:
         c = self.connection
         gap, pause = quiet_time(c), c.pause_after_connect
         if c.transport is Transport.RTU:
@@ -48,7 +49,7 @@ class ModbusAdapter:
             )
         if c.transport.listens:
             return open_dialled(c.host or "127.0.0.1", c.port, c.dial_in, min_gap=gap, pause=pause)
-        tls = c.tls.context() if c.tls else None
+        tls = await asyncio.to_thread(c.tls.context) if c.tls else None
         return open_tcp(c.host, c.port, c.timeout, tls=tls, source=c.source or None, min_gap=gap, pause=pause)
 
     async def probe(self, device: DeviceConfig) -> Probed:
