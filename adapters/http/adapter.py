@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -64,11 +63,11 @@ class HttpAdapter:
         if c.listen:
             shown = authorization(c)
             framing = FramingOfEach(lambda: request_framing(c.max_body, shown))
-            secret = await asyncio.to_thread(c.tls.server_context) if c.tls else None
+            secret = await c.tls.server_context() if c.tls else None
             async with open_listener(c.host, c.effective_port, framing, most=PEERS, tls=secret) as server:
                 yield Reception(c, server)
         else:
-            tls = await asyncio.to_thread(c.tls.context) if c.tls else None
+            tls = await c.tls.context() if c.tls else None
             session = HttpSession(c, tls)
             try:
                 await session.connect()

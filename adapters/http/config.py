@@ -12,8 +12,7 @@ from gateway.config.fields import Duration, Interval, Port, Secret, Size
 from gateway.model.types import DataType
 from gateway.sdk import Access, ConfigFault, ConnectionConfig, DeviceConfig, Model, TagConfig
 from gateway.sdk.source_time import TimeFormat
-from gateway.sdk.tls import ClientTls
-from gateway.wire.connect import server_tls_context
+from gateway.sdk.tls import ClientTls, server_context
 
 from .address import Address, DocumentFormat
 
@@ -34,11 +33,11 @@ class Tls(ClientTls):
     certificate: Path | None = None
     """Our own certificate (PEM), where the peer asks for one; with listen: what machines see."""
 
-    def server_context(self) -> ssl.SSLContext:
-        """TLS as it is spoken with machines that post. Raises ConfigFault for a file that is not what it should be."""
+    async def server_context(self) -> ssl.SSLContext:
+        """TLS as it is spoken with machines that post; see `context`. Raises ConfigFault."""
         if self.certificate is None or self.key is None:
             raise ConfigFault("tls: with listen, certificate and key are needed")
-        return server_tls_context(self.certificate, self.key, self.ca)
+        return await server_context(self.certificate, self.key, self.ca)
 
 
 class Basic(Model):

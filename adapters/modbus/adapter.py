@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import cast
@@ -49,7 +48,7 @@ class ModbusAdapter:
             )
         if c.transport.listens:
             return open_dialled(c.host or "127.0.0.1", c.port, c.dial_in, min_gap=gap, pause=pause)
-        tls = await asyncio.to_thread(c.tls.context) if c.tls else None
+        tls = await c.tls.context() if c.tls else None
         return open_tcp(c.host, c.port, c.timeout, tls=tls, source=c.source or None, min_gap=gap, pause=pause)
 
     async def probe(self, device: DeviceConfig) -> Probed:

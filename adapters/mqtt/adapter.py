@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, cast
@@ -49,7 +48,7 @@ class MqttAdapter:
         self, client_id: str, known: set[bytes], *, clean: bool
     ) -> AsyncIterator[tuple[MqttSession, Answer]]:
         c = self.connection
-        tls = await asyncio.to_thread(c.tls.context) if c.tls else None
+        tls = await c.tls.context() if c.tls else None
         async with open_tcp(c.host, c.effective_port, c.timeout, tls=tls) as link:
             session = MqttSession(c, link, known)
             found = await session.connect(client_id, clean=clean)

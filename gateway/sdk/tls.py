@@ -1,12 +1,13 @@
-"""Settings of TLS for a connection to a device or a server, as the client; it is verified unless told otherwise."""
+"""TLS with a device or a server: settings of the client, which verifies unless told otherwise; and that of a server."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from pathlib import Path
 
 from gateway.config.base import Model
-from gateway.wire.connect import tls_context
+from gateway.wire.connect import server_tls_context, tls_context
 
 
 class ClientTls(Model):
@@ -21,6 +22,17 @@ class ClientTls(Model):
     verify: bool = True
     """false: any certificate is taken; for the commissioning table only."""
 
-    def context(self) -> ssl.SSLContext:
-        """TLS as it is to be spoken. Raises ConfigFault for a file that is missing or is not what it should be."""
-        return tls_context(self.ca, self.certificate, self.key, verify=self.verify)
+    async def context(self) -> ssl.SSLContext:
+        """TLS as it is to be spoken; files are read beside the event loop.
+
+        Raises ConfigFault for one that is missing or is not what it should be.
+        """
+        return await asyncio.to_thread(tls_context, self.ca, self.certificate, self.key, verify=self.verify)
+
+
+async def server_context(certificate: Path, key: Path, ca: Path | None = None) -> ssl.SSLContext:
+    """TLS as it is spoken with devices that dial in, which must show a certificate of ``ca``, if there is one.
+
+    Files are read beside the event loop. Raises ConfigFault for one that is missing or is not what it should be.
+    """
+    return await asyncio.to_thread(server_tls_context, certificate, key, ca)

@@ -219,6 +219,6 @@ def test_probe_with_good_files(run, kit, shown):
     run(work)
 
 
-def test_a_receiver_without_files_is_a_fault_however_it_was_made():
+def test_a_receiver_without_files_is_a_fault_however_it_was_made(run):
     with pytest.raises(ConfigFault, match="certificate and key"):
-        Tls().server_context()
+        run(Tls().server_context)

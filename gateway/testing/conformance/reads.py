@@ -32,7 +32,7 @@ async def simulator(manifest: Manifest, subject: Subject, fast: bool) -> str:  #
     mend = "name a class in adapter.toml that follows gateway.sdk.simulator.Simulator"
     if not manifest.simulator:
         raise Short("there is no simulator", mend)
-    async with rig(manifest, subject) as at_work:
+    async with rig(manifest, subject, timeout=PATIENCE) as at_work:
         found = await within(PATIENCE, at_work.read(), "a read", mend)
         for row in found:
             held = at_work.held[row.device, row.tag]
@@ -54,7 +54,7 @@ async def value_matrix(manifest: Manifest, subject: Subject, fast: bool) -> str:
     """value-matrix: every type and order, at its limits, through the simulator and back."""
     count = 0
     tags = [settings for settings, _ in subject.matrix]
-    async with rig(manifest, subject, tags) as at_work:
+    async with rig(manifest, subject, tags, timeout=PATIENCE) as at_work:
         columns = list(zip_longest(*(values for _, values in subject.matrix)))
         for row in columns:
             expected: dict[str, Value] = {}

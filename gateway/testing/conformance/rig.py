@@ -223,15 +223,23 @@ class Rig:
 
 @asynccontextmanager
 async def rig(
-    manifest: Manifest, subject: Subject, tags: Sequence[Settings] | None = None, *, delay: float = 2 * TIMEOUT
+    manifest: Manifest,
+    subject: Subject,
+    tags: Sequence[Settings] | None = None,
+    *,
+    delay: float = 2 * TIMEOUT,
+    timeout: float = TIMEOUT,
 ) -> AsyncIterator[Rig]:
-    """Simulator and chaos link at work, an adapter that is not open yet. ``delay``: of late answers, seconds."""
+    """Simulator and chaos link at work, an adapter that is not open yet.
+
+    ``delay``: of late answers, seconds. ``timeout``: of the connection, seconds; PATIENCE where only values count.
+    """
     port = free_port()
     wanted = subject.tags if tags is None else tags
     behind = configure(manifest, subject, port, wanted)
     simulator = manifest.load_simulator().of(behind.connection)
     async with simulator, ChaosLink(port, delay=delay) as link:
-        made = configure(manifest, subject, link.port, wanted)
+        made = configure(manifest, subject, link.port, wanted, timeout=f"{timeout * 1000:.0f}ms")
         adapter = manifest.load().adapter(made.connection)
         ready = Rig(manifest, subject, simulator, link, made, adapter)
         ready.advance() if tags is None else None
