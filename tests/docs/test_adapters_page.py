@@ -70,6 +70,8 @@ class Reader:
         name = re.match(r"# (\S+)\n", body)[1]
         body = body.replace("port: 7001", f"port: {self.port}")
         body = body.replace("to: {host: 127.0.0.1}", f"to: {{host: 127.0.0.1, port: {self.broker}}}")
+        if name.endswith(".yaml"):
+            body += 'observe: {http: "off"}\n'  # the usual port may be somebody else's
         (self.package / name).write_text(body, "utf-8")
 
     def type(self, body):

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(
 PROGRAM = "from gateway.cli import main; main()"
 CONFIG = """
 gateway: {{id: far}}
+observe: {{http: "off"}}
 bus: {{kind: memory, linger: 20ms}}
 connections:
   line: {{adapter: acme_press, host: 127.0.0.1, port: {port}, retry: 100ms}}
@@ -103,7 +104,8 @@ async def start(stack, site, *arguments):
     )
 
     async def end():
-        process.terminate()
+        if process.returncode is None:
+            process.terminate()
         await process.wait()
 
     stack.push_async_callback(end)
