@@ -2,19 +2,15 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from itertools import groupby
 from time import time_ns
 
 import pytest
 
 from adapters.mtconnect.simulator import Simulator
 from adapters.mtconnect.tests.conftest import until
-from gateway.model.quality import is_good
-from gateway.reader import Declared, Frames
-from gateway.runtime import Gateway
-from gateway.runtime.making import load_configuration
-from gateway.testing.broker import embedded_broker
+from adapters.mtconnect.tests.platform import at_platform
 from gateway.testing.chaos import ChaosLink, Mischief
-from gateway.testing.subscriber import Subscriber
 
 CONFIGURATION = """
 gateway: {{id: hall-5}}
@@ -35,26 +31,18 @@ lanes:
 class Hall:
     """A gateway, its agent behind a link, and what has arrived at the platform."""
 
-    def __init__(self, plant, link):
-        self.plant, self.link = plant, link
-        self.told, self.gaps, self.stop = {"n": [], "p": []}, [], asyncio.Event()
-        self.running = None
+    def __init__(self, plant, link, platform):
+        self.plant, self.link, self.platform = plant, link, platform
+        self.gaps = platform.gaps
 
-    def hear(self, event):
-        if isinstance(event, Declared):
-            self.gaps.append(event.gap)
-        elif isinstance(event, Frames):
-            for row in event.rows():
-                if is_good(row.quality) and self.told[row.tag][-1:] != [row.value]:
-                    self.told[row.tag].append(row.value)
-
-    def of(self, device):
-        return [gap for gap in self.gaps if gap.device == device]
+    @property
+    def told(self):
+        """Values of each tag, in the order in which they came; the same again counts once."""
+        found = {tag: [value for name, value, _ in self.platform.rows if name == tag] for tag in ("n", "p")}
+        return {tag: [value for value, _ in groupby(values)] for tag, values in found.items()}
 
     def change(self, first, last):
-        for number in range(first, last + 1):
-            self.plant.device().observe("n", str(number))
-            self.plant.agent.machine("press").observe("p", str(number))
+        change(self.plant, first, last)
 
     async def miss(self, first, last, mischief=Mischief.CUT):
         """Let changes happen while the link is down, and lose it again, for a while, when some of them were told."""
@@ -70,26 +58,20 @@ class Hall:
         await asyncio.sleep(0.2)  # what was told is at the platform
 
 
+def change(plant, first, last):
+    for number in range(first, last + 1):
+        plant.device().observe("n", str(number))
+        plant.agent.machine("press").observe("p", str(number))
+
+
 @asynccontextmanager
 async def hall(tmp_path, buffer=500):
-    async with embedded_broker() as broker, Simulator(buffer=buffer) as plant, ChaosLink(plant.port) as link:
-        path = tmp_path / "plant.yaml"
-        names = {"path": tmp_path / "journal.db", "port": link.port, "broker": broker.port_v5}
-        path.write_text(CONFIGURATION.format(**names), "utf-8")
-        here = Hall(plant, link)
-        subscriber = Subscriber(here.hear)
-        hearing = asyncio.create_task(subscriber.run("127.0.0.1", broker.port_v5))
-        await subscriber.subscribed.wait()
-        here.change(1, 1)
-        here.running = asyncio.create_task(Gateway(load_configuration(path)).run(here.stop, 5))
-        await until(lambda: here.told == {"n": [1], "p": [1]})
-        try:
+    async with Simulator(buffer=buffer) as plant, ChaosLink(plant.port) as link:
+        change(plant, 1, 1)
+        async with at_platform(tmp_path, CONFIGURATION, link.port) as platform:
+            here = Hall(plant, link, platform)
+            await until(lambda: here.told == {"n": [1], "p": [1]})
             yield here
-        finally:
-            here.stop.set()
-            await here.running
-            hearing.cancel()
-            await asyncio.wait([hearing])
 
 
 @pytest.mark.parametrize("mischief", [Mischief.CUT, Mischief.RESET, Mischief.STALL])
@@ -144,8 +126,7 @@ def test_a_gateway_that_ends_before_it_is_told_all_declares_a_gap(run, tmp_path)
     async def work():
         async with hall(tmp_path) as here:
             await here.miss(2, 30)
-            here.stop.set()
-            await here.running
+            await here.platform.stop()
             await until(lambda: len(here.gaps) == 2)
         assert sorted(gap.device for gap in here.gaps) == ["one", "two"]
 

@@ -1,6 +1,5 @@
 """What the reference agent has said, in three versions of it, played back: see `recording`."""
 
-import asyncio
 import email
 import io
 import random
@@ -14,17 +13,12 @@ import pytest
 from adapters.mtconnect.codec import Response
 from adapters.mtconnect.document import parse
 from adapters.mtconnect.tests.conftest import until
+from adapters.mtconnect.tests.platform import at_platform
 from adapters.mtconnect.tests.playing import Player
 from adapters.mtconnect.tests.recording import FOLDER, load
 from adapters.mtconnect.tests.reference import moment
-from gateway.model.quality import is_good
 from gateway.observe.status import DeviceState
-from gateway.reader import Declared, Frames
-from gateway.runtime import Gateway
-from gateway.runtime.making import load_configuration
 from gateway.sdk import LinkLost
-from gateway.testing.broker import embedded_broker
-from gateway.testing.subscriber import Subscriber
 
 VERSIONS = {"1.8.0.3": "1.8", "2.2.0.17": "1.7", "2.5.0.11": "2.5"}
 """Of agents → of the schema of their documents."""
@@ -285,46 +279,24 @@ lanes:
 def test_from_recording_to_platform(run, tmp_path, version):
     async def work():
         exchanges = [one for one in recorded(version) if one.chapter != "refuses"]
-        rows, gaps = [], []
-
-        def hear(event):
-            if isinstance(event, Declared):
-                gaps.append(event.gap.device)
-            elif isinstance(event, Frames):
-                rows.extend((row.tag, row.value, row.time) for row in event.rows() if is_good(row.quality))
-
-        def heard(tag):
-            found = [(value, time) for name, value, time in rows if name == tag]
-            return [one for one, before in zip(found, [None, *found], strict=False) if one != before]
-
-        async with embedded_broker() as broker, Player(exchanges) as player:
-            path = tmp_path / "plant.yaml"
-            names = {"path": tmp_path / "journal.db", "port": player.port, "broker": broker.port_v5}
-            path.write_text(CONFIGURATION.format(**names), "utf-8")
-            subscriber = Subscriber(hear)
-            hearing = asyncio.create_task(subscriber.run("127.0.0.1", broker.port_v5))
-            await subscriber.subscribed.wait()
-            gateway, stop = Gateway(load_configuration(path)), asyncio.Event()
-            running = asyncio.create_task(gateway.run(stop, 5))
+        async with Player(exchanges) as player, at_platform(tmp_path, CONFIGURATION, player.port) as here:
             for chapter, lost in zip(CHAPTERS, (0, 1, 1, 2, 3), strict=True):
                 number, factors = SESSIONS[chapter][0], (("parts", 1), ("force", 2))
                 if chapter == "begins":
-                    await until(lambda: heard("force") == [(42, moment(5))])
-                    await until(lambda: heard("parts") == [(1207, moment(1))])
+                    await until(lambda: here.heard("force") == [(42, moment(5))])
+                    await until(lambda: here.heard("parts") == [(1207, moment(1))])
                 else:
-                    await until(lambda: all((number * by, moment(number)) in heard(tag) for tag, by in factors))
-                await until(lambda lost=lost: sorted(gaps) == ["lathe"] * lost + ["press"] * lost)
+                    await until(lambda: all((number * by, moment(number)) in here.heard(tag) for tag, by in factors))
+                expected = ["lathe"] * lost + ["press"] * lost
+                await until(lambda expected=expected: sorted(gap.device for gap in here.gaps) == expected)
                 if chapter not in {"has lost the rest", CHAPTERS[-1]}:
                     player.hang_up()
-            assert {one.state for one in gateway.status().devices} == {DeviceState.UP}
-            stop.set()
-            await running
-            hearing.cancel()
-            await asyncio.wait([hearing])
+            assert {one.state for one in here.gateway.status().devices} == {DeviceState.UP}
+            await here.stop()
             assert (player.refused, list(player.left)) == ([], [])
             numbers = [*range(30, 61), 64, 65, 110, 111, 410, 411]
-            assert heard("parts") == [(1207, moment(1)), *((number, moment(number)) for number in numbers)]
-            assert heard("force") == [(42, moment(5)), *((number * 2, moment(number)) for number in numbers)]
-            assert (len(gaps), subscriber.reader.report().lost) == (6, 0)
+            assert here.heard("parts") == [(1207, moment(1)), *((number, moment(number)) for number in numbers)]
+            assert here.heard("force") == [(42, moment(5)), *((number * 2, moment(number)) for number in numbers)]
+            assert (len(here.gaps), here.subscriber.reader.report().lost) == (6, 0)
 
     run(work)
