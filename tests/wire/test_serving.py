@@ -14,8 +14,8 @@ from gateway.wire.serving import WAITING, StreamServer, open_listener
 LINES = delimited(b"\n", 1000)
 
 
-async def dial(port):
-    return await asyncio.open_connection("127.0.0.1", port)
+async def dial(port, tls=None):
+    return await asyncio.open_connection("127.0.0.1", port, ssl=tls)
 
 
 async def hung_up(reader):
@@ -29,6 +29,29 @@ async def until(condition):
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+async def flooded(server, writer, size):
+    """Have a peer send so many bytes as fast as it can: it is held up, and all of it arrives."""
+    line = b"x" * 999 + b"\n"
+    count = size // len(line)
+
+    async def flood(count):
+        for _ in range(count):
+            writer.write(line)
+            await writer.drain()
+        writer.close()
+
+    writing = asyncio.create_task(flood(count))
+    await until(lambda: server.peers and next(iter(server.peers))._held_up)
+    (peer,) = server.peers
+    assert peer._waiting < 4 * WAITING, "it stopped reading"
+    async for _, _ in server.arrivals():
+        count -= 1
+        if not count:
+            break
+    await writing
+    assert peer._waiting == 0
 
 
 def test_arrivals_of_several_peers_in_turn(run):
@@ -60,24 +83,7 @@ def test_a_peer_that_floods_is_held_up_and_loses_nothing(run):
     async def work():
         async with open_listener("127.0.0.1", 0, LINES) as server:
             _, writer = await dial(server.port)
-            line = b"x" * 999 + b"\n"
-            count = 40 * WAITING // len(line)
-            writing = asyncio.create_task(flood(writer, line, count))
-            await until(lambda: server.peers and next(iter(server.peers))._held_up)
-            (peer,) = server.peers
-            assert peer._waiting < 4 * WAITING, "it stopped reading"
-            async for _, _ in server.arrivals():
-                count -= 1
-                if not count:
-                    break
-            await writing
-            assert peer._waiting == 0
-
-    async def flood(writer, line, count):
-        for _ in range(count):
-            writer.write(line)
-            await writer.drain()
-        writer.close()
+            await flooded(server, writer, 40 * WAITING)
 
     run(work)
 

@@ -11,10 +11,8 @@ import pytest
 from gateway.model.faults import ConfigFault
 from gateway.wire import serving
 from gateway.wire.connect import server_tls_context, tls_context
-from gateway.wire.framing import delimited
 from gateway.wire.serving import WAITING, StreamServer, open_listener
-
-LINES = delimited(b"\n", 1000)
+from tests.wire.test_serving import LINES, dial, flooded, until
 
 
 @pytest.fixture
@@ -27,21 +25,11 @@ def trusting(certificates):
     return tls_context(certificates / "authority.pem")
 
 
-async def dial(port, tls=None):
-    return await asyncio.open_connection("127.0.0.1", port, ssl=tls)
-
-
 async def hung_up(reader):
     try:
         return await reader.read() == b""
     except OSError:
         return True
-
-
-async def until(condition):
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def echo(_peer, line):
@@ -257,24 +245,7 @@ def test_a_peer_that_floods_is_held_up_and_loses_nothing(run, secret, trusting):
     async def work():
         async with open_listener("127.0.0.1", 0, LINES, tls=secret) as server:
             _, writer = await dial(server.port, trusting)
-            line = b"x" * 999 + b"\n"
-            count = 20 * WAITING // len(line)
-            writing = asyncio.create_task(flood(writer, line, count))
-            await until(lambda: server.peers and next(iter(server.peers))._held_up)
-            (peer,) = server.peers
-            assert peer._waiting < 4 * WAITING, "it stopped reading"
-            async for _, _ in server.arrivals():
-                count -= 1
-                if not count:
-                    break
-            await writing
-            assert peer._waiting == 0
-
-    async def flood(writer, line, count):
-        for _ in range(count):
-            writer.write(line)
-            await writer.drain()
-        writer.close()
+            await flooded(server, writer, 20 * WAITING)
 
     run(work)
 
