@@ -38,7 +38,7 @@ PATIENCE: Final = 10.0
 STEP: Final = 0.02
 """Seconds between two steps of the simulated values."""
 HIGHEST: Final = 30_000
-QUICK: Final = {"timeout": f"{TIMEOUT * 1000:.0f}ms", "retry": "50ms", "retry_max": "200ms"}
+QUICK: Final = {"retry": "50ms", "retry_max": "200ms"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,16 @@ class Made:
     devices: dict[str, Device]
 
 
-def configure(manifest: Manifest, subject: Subject, port: int, tags: Sequence[Settings], **more: Any) -> Made:
-    """Configuration of one connection with the subject's devices, as a file would give it."""
+def configure(
+    manifest: Manifest, subject: Subject, port: int, tags: Sequence[Settings], *, timeout: float = TIMEOUT, **more: Any
+) -> Made:
+    """Configuration of one connection with the subject's devices, as a file would give it.
+
+    ``timeout``: of the connection, seconds, where the subject does not say another.
+    """
     models = manifest.load().models
-    wanted = {"adapter": manifest.id, **QUICK, **subject.connection, **subject.at(port), **more}
+    quick = {"timeout": f"{timeout * 1000:.0f}ms", **QUICK}
+    wanted = {"adapter": manifest.id, **quick, **subject.connection, **subject.at(port), **more}
     connection = models.connection.model_validate(wanted)
     made = tuple(models.tag.model_validate(tag) for tag in tags)
     devices: dict[str, Device] = {}
@@ -232,14 +238,14 @@ async def rig(
 ) -> AsyncIterator[Rig]:
     """Simulator and chaos link at work, an adapter that is not open yet.
 
-    ``delay``: of late answers, seconds. ``timeout``: of the connection, seconds; PATIENCE where only values count.
+    ``delay``: of late answers, seconds. ``timeout``: see `configure`; PATIENCE where only values count.
     """
     port = free_port()
     wanted = subject.tags if tags is None else tags
     behind = configure(manifest, subject, port, wanted)
     simulator = manifest.load_simulator().of(behind.connection)
     async with simulator, ChaosLink(port, delay=delay) as link:
-        made = configure(manifest, subject, link.port, wanted, timeout=f"{timeout * 1000:.0f}ms")
+        made = configure(manifest, subject, link.port, wanted, timeout=timeout)
         adapter = manifest.load().adapter(made.connection)
         ready = Rig(manifest, subject, simulator, link, made, adapter)
         ready.advance() if tags is None else None
