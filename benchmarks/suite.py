@@ -16,7 +16,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -169,18 +169,18 @@ def _figure(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def markdown(rows: list[list[str]]) -> str:
-    """Table for the documentation."""
-    lines = ["| " + " | ".join(HEADS) + " |", "|---" + "|---:" * (len(HEADS) - 2) + "|---|"]
+def markdown(rows: list[list[str]], heads: Sequence[str] = HEADS, words: int = 1) -> str:
+    """Table for the documentation; the first columns, as many as ``words``, and the last are no figures."""
+    lines = ["| " + " | ".join(heads) + " |", "|---" * words + "|---:" * (len(heads) - words - 1) + "|---|"]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
-def table(rows: list[list[str]]) -> None:
+def table(rows: list[list[str]], heads: Sequence[str] = HEADS) -> None:
     """Print the result for people."""
     from rich.console import Console
     from rich.table import Table
 
-    found = Table(*HEADS)
+    found = Table(*heads)
     for row in rows:
         found.add_row(*(cell.replace("**", "") for cell in row))
     Console(width=max(160, Console().width)).print(found)

@@ -18,7 +18,7 @@ from typing import Final
 
 from benchmarks.adapters._row import HEADS, Row
 from benchmarks.pipeline import circumstances
-from benchmarks.suite import PAGE, provenance, write
+from benchmarks.suite import PAGE, markdown, provenance, table, write
 
 FOLDER: Final = Path(__file__).parent
 WRITE: Final = "--write-docs"
@@ -40,11 +40,10 @@ def main(arguments: list[str]) -> int:
         return 2
     rows: list[Row] = []
     code = max(_run(name, options, rows) for name in chosen or known)
-    _show(rows)
+    cells = [row.cells for row in rows]
+    table(cells, HEADS)
     if WRITE in arguments and code != 2:
-        lines = ["| " + " | ".join(HEADS) + " |", "|---|---|---:|---:|---:|---:|---|"]
-        lines += ["| " + " | ".join(row.cells) + " |" for row in rows]
-        text = f"{provenance(circumstances(), 1.0)}\n\n" + "\n".join(lines)
+        text = f"{provenance(circumstances(), 1.0)}\n\n{markdown(cells, HEADS, words=2)}"
         PAGE.write_text(write(PAGE.read_text(), "adapters", text))
     return code
 
@@ -59,16 +58,6 @@ def _run(name: str, options: list[str], rows: list[Row]) -> int:
             if line.startswith("{"):
                 rows += importlib.import_module(module).rows(json.loads(line))
     return run.returncode
-
-
-def _show(rows: list[Row]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    found = Table(*HEADS)
-    for row in rows:
-        found.add_row(*row.cells)
-    Console(width=max(150, Console().width)).print(found)
 
 
 if __name__ == "__main__":
