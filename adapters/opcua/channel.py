@@ -163,7 +163,7 @@ async def open_channel(
             yield Channel(client, timeout=connection.timeout, resumed=resumed)
         except Fault:
             raise
-        except BaseException:
+        except BaseException:  # a cancellation above all: the server must not keep the session until it expires
             await client.farewell()
             raise
         await client.farewell()

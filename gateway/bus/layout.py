@@ -87,7 +87,7 @@ def connect(path: Path, *, synchronous: str, log: int = LOG_MOST) -> sqlite3.Con
         connection.execute(f"PRAGMA wal_autocheckpoint = {log // PAGE}")
         connection.execute(f"PRAGMA journal_size_limit = {log}")
         connection.execute("PRAGMA cell_size_check = on")
-    except BaseException:
+    except BaseException:  # whatever it is, the file is let go
         connection.close()
         raise
     return connection

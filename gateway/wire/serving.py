@@ -79,9 +79,15 @@ class Peer(asyncio.Protocol):
         """True when nothing can be sent to it any more."""
         return self._transport is None or self._lingers is not None
 
+    @property
+    def _sending(self) -> asyncio.Transport | None:
+        """The transport, while something can be sent to the peer."""
+        transport = self._transport
+        return None if self.gone or transport is None or transport.is_closing() else transport
+
     def send(self, data: bytes) -> None:
         """Send; a peer that takes nothing for too long is hung up on."""
-        if self.gone or self._transport is None or self._transport.is_closing():
+        if (transport := self._sending) is None:
             return
         if self._tls is not None:
             try:
@@ -90,8 +96,8 @@ class Peer(asyncio.Protocol):
                 self.close()
                 return
             data = self._tls.outgoing()
-        self._transport.write(data)
-        if self._transport.get_write_buffer_size() > WRITE_BUFFER:
+        transport.write(data)
+        if transport.get_write_buffer_size() > WRITE_BUFFER:
             self.close()
 
     def finish(self) -> None:
@@ -99,19 +105,19 @@ class Peer(asyncio.Protocol):
 
         To close over bytes that nobody read would reset the connection, and take back the answer (RFC 9112, 9.6).
         """
-        if self.gone or self._transport is None or self._transport.is_closing():
+        if (transport := self._sending) is None:
             return
         if self._tls is not None:
             self._tls.end()
-            self._transport.write(self._tls.outgoing())
+            transport.write(self._tls.outgoing())
         try:
-            self._transport.write_eof()
+            transport.write_eof()
         except OSError:  # it has reset the connection, of which the loop has not heard yet
             self.close()
             return
         self._lingers = asyncio.get_running_loop().call_later(LINGER, self.close)
         if self._held_up:
-            self._transport.resume_reading()
+            transport.resume_reading()
 
     def close(self) -> None:
         """Hang up at once."""
